@@ -1,0 +1,1 @@
+"""Presets: YAML files that `--config` takes by name or path."""

@@ -1,0 +1,67 @@
+"""From a configuration to a data set: read a source, take bad rows out, encode."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib import import_module
+
+import numpy as np
+
+from data.config import DataConfig
+from data.dataset import Dataset
+from data.lookup import among
+from data.tables import Tables
+from data.validate import validate
+from errors import InputError
+
+SOURCES = {
+    "complete_journey": "data.sources.complete_journey",
+    "tabular": "data.sources.tabular",
+    "synthetic": "data.sources.synthetic",
+}
+
+
+def load(config: DataConfig) -> Dataset:
+    """Read, validate and encode the data that a configuration names.
+
+    Raises:
+        InputError: an unknown source or interest level, or anything wrong with the source's files.
+    """
+    return Dataset.from_tables(validate(read(config)))
+
+
+def read(config: DataConfig) -> Tables:
+    """The source's tables as they are, but for the interest level and the sample of users."""
+    if config.source not in SOURCES:
+        remedy = f"Give one of {', '.join(SOURCES)}."
+        raise InputError(f"unknown source {config.source!r}", where="data.source", remedy=remedy)
+    tables: Tables = import_module(SOURCES[config.source]).read(config)
+    tables = replace(tables, interest_level=config.interest_level or tables.interest_level)
+    if tables.interest_level not in tables.levels:
+        remedy = f"Give one of the levels {', '.join(tables.levels)}."
+        what = f"unknown level {tables.interest_level!r}"
+        raise InputError(what, where="data.interest_level", remedy=remedy)
+    return tables if config.max_users is None else sample_users(tables, config.max_users, config.seed)
+
+
+def sample_users(tables: Tables, most: int, seed: int) -> Tables:
+    """Keep the interactions of a seeded sample of users; the catalogue stays whole.
+
+    Rows without a user stay too, to be counted as rejects.
+
+    Raises:
+        InputError: when no user would be left.
+    """
+    if most < 1:
+        raise InputError(f"{most} users are none", where="data.max_users", remedy="Give 1 or more.")
+    users = np.sort(tables.interactions["user_id"].dropna().unique().astype(str))
+    if most >= len(users):
+        return tables
+    kept = np.random.default_rng(seed).choice(users, size=most, replace=False)
+    of_user = tables.interactions["user_id"]
+    return replace(
+        tables,
+        interactions=tables.interactions[among(of_user, kept) | of_user.isna()],
+        users=tables.users[among(tables.users["user_id"], kept)],
+        notes=[*tables.notes, f"a sample of {most:,} of {len(users):,} users"],
+    )

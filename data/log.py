@@ -1,0 +1,79 @@
+"""The interactions in integers, sorted by time, and slices of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+
+@dataclass(frozen=True)
+class Log:
+    """Interactions as parallel arrays, all of shape (n,), sorted by time.
+
+    Attributes:
+        user: row of the user in this log's ``n_users``.
+        product: position in the catalogue.
+        time: period number.
+        quantity: how many.
+        value: money spent.
+        basket: number of the basket (unique over users).
+        store: number of the store, −1 where unknown.
+        n_users: number of users, those without an interaction here included.
+    """
+
+    user: npt.NDArray[np.int32]
+    product: npt.NDArray[np.int32]
+    time: npt.NDArray[np.int32]
+    quantity: npt.NDArray[np.float32]
+    value: npt.NDArray[np.float32]
+    basket: npt.NDArray[np.int32]
+    store: npt.NDArray[np.int32]
+    n_users: int
+
+    def __len__(self) -> int:
+        return len(self.user)
+
+    def between(self, start: int, end: int) -> Log:
+        """Interactions with start ≤ time < end; a view, nothing is copied."""
+        low, high = np.searchsorted(self.time, [start, end])
+        return self._slice(slice(int(low), int(high)))
+
+    def before(self, end: int) -> Log:
+        """Interactions with time < end; a view, nothing is copied."""
+        return self._slice(slice(0, int(np.searchsorted(self.time, end))))
+
+    def of_users(self, users: npt.NDArray[np.int64]) -> Log:
+        """Interactions of some users, who become rows 0 … len(users) − 1 in the given order.
+
+        Args:
+            users: distinct rows, shape (b,).
+        """
+        row = np.full(self.n_users, -1, dtype=np.int32)
+        row[users] = np.arange(len(users), dtype=np.int32)
+        kept = np.flatnonzero(row[self.user] >= 0)
+        arrays = {f.name: getattr(self, f.name)[kept] for f in fields(self) if f.name != "n_users"}
+        arrays["user"] = row[arrays["user"]]
+        return Log(**arrays, n_users=len(users))
+
+    def counts(
+        self, of_product: sp.csr_array, weights: npt.NDArray[np.float32] | None = None
+    ) -> sp.csr_array:
+        """Weighted number of interactions of each user with each node.
+
+        Args:
+            of_product: which product belongs to which node, shape (products, nodes).
+            weights: one weight per interaction, shape (n,); default all ones.
+
+        Returns:
+            CSR of shape (n_users, nodes), float32.
+        """
+        data = np.ones(len(self), dtype=np.float32) if weights is None else weights.astype(np.float32)
+        shape = (self.n_users, of_product.shape[0])
+        return sp.csr_array(sp.csr_array((data, (self.user, self.product)), shape=shape) @ of_product)
+
+    def _slice(self, part: slice) -> Log:
+        arrays = {f.name: getattr(self, f.name)[part] for f in fields(self) if f.name != "n_users"}
+        return Log(**arrays, n_users=self.n_users)

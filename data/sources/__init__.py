@@ -1,0 +1,1 @@
+"""One module per source; each has ``read(config) -> Tables``, not yet validated."""

@@ -1,0 +1,291 @@
+"""The embedded store: ArcadeDB as a child process that speaks Bolt, needing nothing but pip.
+
+Three processes: the program, a small guard (``kg/guard.py``) and the Java process. The guard ends the Java
+process when the pipe from the program closes, so that no way of ending the program leaves a server behind; if the
+guard itself is killed, Linux ends the Java process with it, and elsewhere the next start does.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import importlib.util
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+from filelock import FileLock, Timeout
+from neo4j import GraphDatabase
+from neo4j.exceptions import DriverError, Neo4jError
+
+from errors import InputError
+from kg import guard
+from kg.config import StoreConfig
+
+HOST = "127.0.0.1"
+USERNAME = "root"
+DATABASE = "neo4j"
+ATTEMPTS = 3
+LOG_LINES = 15
+JAVA_OPTIONS = (
+    "--add-modules=jdk.incubator.vector",
+    "--enable-native-access=ALL-UNNAMED",
+    "--add-opens=java.base/java.nio=ALL-UNNAMED",
+    "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
+    "-XX:+UseSerialGC",
+)
+
+
+class EmbeddedServer:
+    """A running embedded store, held by this process alone.
+
+    Args:
+        config: home folder, heap and start timeout are used.
+
+    Attributes:
+        uri: its Bolt address, on the loopback interface.
+        username: account to connect as.
+        password: its password, random, kept in ``home/password`` (readable by the owner only).
+
+    Raises:
+        InputError: another process holds the home folder, the Java runtime is not installed, or the store does
+            not start (with the last lines of its log).
+    """
+
+    def __init__(self, config: StoreConfig) -> None:
+        self.config, self.home = config, config.home.absolute()
+        self.username, self.uri, self.password = USERNAME, "", ""
+        self._owner = os.getpid()
+        self._guard: subprocess.Popen[bytes] | None = None
+        self._lock = _lock(self.home)
+        try:
+            _end_stale(self.home)
+            self.password = _password(self.home)
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        atexit.register(self.stop)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the server's process runs."""
+        return self._guard is not None and self._guard.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Number of the Java process.
+
+        Raises:
+            InputError: it has ended.
+        """
+        found = _recorded(self.home)
+        if found is None:
+            raise self.failure("The embedded graph store has ended")
+        return found.pid
+
+    def stop(self) -> None:
+        """End the server and release the home folder; harmless when repeated or in a forked child."""
+        if os.getpid() != self._owner:
+            return
+        self._end_guard()
+        (self.home / "holder.json").unlink(missing_ok=True)
+        self._lock.release()
+        atexit.unregister(self.stop)
+
+    def failure(self, what: str) -> InputError:
+        """Describe a fault of the server, with the last lines of its log."""
+        lines = _log_tail(self.home)
+        return InputError(
+            f"{what}\n    " + "\n    ".join(lines),
+            where=str(self.home),
+            remedy=f"The whole log is {self.home / 'server.log'}. Run again; if it fails again, delete the folder "
+            "(the graph is rebuilt from the data), or set NEO4J_URI to use a Neo4j of your own.",
+        )
+
+    def _start(self) -> None:
+        deadline = time.monotonic() + self.config.start_timeout
+        for _ in range(ATTEMPTS):
+            self._launch()
+            if self._answers(deadline):
+                return
+            self._end_guard()
+            if "Address already in use" not in "\n".join(_log_tail(self.home, 200)):
+                break
+        raise self.failure(f"The embedded graph store did not start within {self.config.start_timeout:g} s")
+
+    def _launch(self) -> None:
+        bolt, http = _free_ports(2)
+        self.uri = f"bolt://{HOST}:{bolt}"
+        log = self.home / "server.log"
+        if log.exists():
+            log.replace(self.home / "server.previous.log")
+        request = {
+            "command": _command(self.home, self.config.heap, bolt, http),
+            "cwd": str(self.home),
+            "log": str(log),
+            "record": str(self.home / "server.json"),
+        }
+        self._guard = subprocess.Popen(
+            [sys.executable, "-I", "-S", guard.__file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        assert self._guard.stdin is not None
+        self._guard.stdin.write(json.dumps(request).encode() + b"\n")
+        self._guard.stdin.flush()
+
+    def _answers(self, deadline: float) -> bool:
+        """Wait until the store answers a query; Bolt opens before the database exists."""
+        while time.monotonic() < deadline and self.alive and not _gave_up(self.home):
+            if self._probe():
+                return True
+            time.sleep(0.1)
+        return False
+
+    def _probe(self) -> bool:
+        port = int(self.uri.rpartition(":")[2])
+        try:
+            socket.create_connection((HOST, port), timeout=1).close()
+            with GraphDatabase.driver(self.uri, auth=(self.username, self.password)) as driver:
+                driver.execute_query("RETURN 1", database_=DATABASE)
+        except (OSError, DriverError, Neo4jError):
+            return False
+        return True
+
+    def _end_guard(self) -> None:
+        if self._guard is None:
+            return
+        assert self._guard.stdin is not None
+        with contextlib.suppress(OSError):
+            self._guard.stdin.close()
+        try:
+            self._guard.wait(guard.GRACE + 5)
+        except subprocess.TimeoutExpired:
+            self._guard.kill()
+            self._guard.wait()
+        self._guard = None
+
+
+def _lock(home: Path) -> FileLock:
+    """Take the home folder for this process."""
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (home / "log").mkdir(exist_ok=True)
+        lock = FileLock(home / "lock")
+        lock.acquire(timeout=0)
+        (home / "holder.json").write_text(json.dumps({"pid": os.getpid(), "command": " ".join(sys.argv)}))
+    except Timeout:
+        raise InputError(
+            f"the embedded graph store is in use by {_holder(home)}",
+            where=str(home),
+            remedy="Wait until that ends, or give this run another folder (home), or set NEO4J_URI to a Neo4j.",
+        ) from None
+    except OSError as error:
+        raise InputError(
+            f"the folder of the embedded graph store cannot be used: {error.strerror}",
+            where=str(home),
+            remedy="Give a folder (home) that you may write to.",
+        ) from None
+    return lock
+
+
+def _holder(home: Path) -> str:
+    try:
+        held = json.loads((home / "holder.json").read_text())
+        return f"process {held['pid']} ({held['command']})"
+    except (OSError, ValueError, KeyError):
+        return "another process"
+
+
+def _recorded(home: Path) -> psutil.Process | None:
+    """The running Java process that works on this home folder, if any."""
+    try:
+        process = psutil.Process(int(json.loads((home / "server.json").read_text())["pid"]))
+        return process if f"-Darcadedb.server.rootPath={home}" in process.cmdline() else None
+    except (OSError, ValueError, KeyError, psutil.Error):
+        return None
+
+
+def _end_stale(home: Path) -> None:
+    """End a server whose program is dead: its guard does so within a moment, if it lives."""
+    stale = _recorded(home)
+    if stale is None:
+        return
+    try:
+        stale.wait(guard.GRACE / 2)
+    except psutil.TimeoutExpired:
+        stale.kill()
+        stale.wait(guard.GRACE)
+    except psutil.NoSuchProcess:
+        return
+
+
+def _password(home: Path) -> str:
+    """The store's password; a new one, and new accounts with it, when there is none."""
+    path = home / "password"
+    if not path.exists():
+        shutil.rmtree(home / "config", ignore_errors=True)
+        draft = home / "password.new"
+        draft.unlink(missing_ok=True)
+        with os.fdopen(os.open(draft, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(24))
+        draft.replace(path)
+    return path.read_text()
+
+
+def _free_ports(count: int) -> list[int]:
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind((HOST, 0))
+        return [one.getsockname()[1] for one in sockets]
+
+
+def _command(home: Path, heap: str, bolt: int, http: int) -> list[str]:
+    spec = importlib.util.find_spec("arcadedb_embedded")
+    if spec is None or not spec.submodule_search_locations:
+        raise InputError(
+            "the embedded graph store is not installed",
+            remedy="pip install arcadedb-embedded, or set NEO4J_URI to use a Neo4j of your own.",
+        )
+    package = Path(spec.submodule_search_locations[0])
+    java = package / "jre" / "bin" / ("java.exe" if os.name == "nt" else "java")
+    settings = {
+        "server.plugins": "Bolt:com.arcadedb.bolt.BoltProtocolPlugin",
+        "bolt.host": HOST,
+        "bolt.port": bolt,
+        "bolt.defaultDatabase": DATABASE,
+        "server.defaultDatabases": f"{DATABASE}[]",
+        "server.rootPath": home,
+        "server.rootPasswordPath": home / "password",
+        "server.httpIncomingHost": HOST,
+        "server.httpIncomingPort": http,
+        "server.mode": "development",  # in production mode error messages are hidden
+        "opencypher.loadCsv.allowFileUrls": "false",
+        "opencypher.loadCsv.allowRemoteUrls": "false",
+    }
+    options = [f"-Darcadedb.{name}={value}" for name, value in settings.items()]
+    main = ["-cp", str(package / "jars" / "*"), "com.arcadedb.server.ArcadeDBServer"]
+    return [str(java), f"-Xmx{heap}", *JAVA_OPTIONS, *options, *main]
+
+
+def _gave_up(home: Path) -> bool:
+    """Whether the server met a fatal error: its process then often stays, without a database."""
+    return any(line.find('Exception in thread "main"') >= 0 for line in _log_tail(home, 200))
+
+
+def _log_tail(home: Path, count: int = LOG_LINES) -> list[str]:
+    try:
+        return (home / "server.log").read_text(errors="replace").splitlines()[-count:]
+    except OSError:
+        return []

@@ -1,0 +1,173 @@
+"""The graph out of the store, as PyG ``HeteroData``: what the model trains on.
+
+Everything that depends on time is read for a stated cut-off: ``BOUGHT_WITH`` of that very window, and relations known
+before it. Edges are read grouped by one end (a list of partners per node), several times faster than row by row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch_geometric.data import HeteroData
+
+from errors import InputError
+from kg.load import GraphState, graph_state
+from kg.schema import EdgeKind, Schema, quote
+from kg.store import GraphStore
+
+ALWAYS = -(2**62)
+ATTRIBUTES = {"structure": (), "relation": ("weight",), "co_purchase": ("support", "confidence", "lift")}
+PERIODS = {"structure": None, "relation": "known_from", "co_purchase": "window_end"}
+
+
+@dataclass(frozen=True)
+class GraphData:
+    """The graph as it was known at one cut-off. Tensors are shared between cut-offs: never change one in place.
+
+    Attributes:
+        data: node types by label with ``num_nodes``; for each relationship ``(source, TYPE, target)`` an
+            ``edge_index`` of shape (2, edges), int64, sorted, and its reverse ``(target, rev_TYPE, source)``;
+            ``edge_attr`` of shape (edges, 3), float32, on ``BOUGHT_WITH`` (support, confidence, lift), and of shape
+            (edges, 1) on relations (weight, NaN where the table has none). Every relationship of the schema is
+            there, also without edges.
+        ids: each label's ids, sorted; position i of the array is node i of the data. For products these are
+            ``catalogue.product_ids``, for levels ``level.ids``.
+        window_end: the cut-off.
+    """
+
+    data: HeteroData
+    ids: dict[str, npt.NDArray[np.str_]]
+    window_end: int
+
+
+@dataclass(frozen=True)
+class _Edges:
+    """Edges of one kind over all cut-offs: positions of the ends, attributes, and the period of each."""
+
+    index: npt.NDArray[np.int64]
+    attributes: npt.NDArray[np.float32]
+    period: npt.NDArray[np.int64] | None
+
+    def at(self, kind: EdgeKind, window_end: int) -> _Edges:
+        """Those that the given cut-off may see."""
+        if self.period is None:
+            return self
+        seen = self.period == window_end if kind.role == "co_purchase" else self.period < window_end
+        return _Edges(self.index[:, seen], self.attributes[seen], None)
+
+
+def read_graph(store: GraphStore, window_end: int) -> GraphData:
+    """Read the graph as it was known at one cut-off; see ``read_graphs``."""
+    return read_graphs(store, [window_end])[window_end]
+
+
+def read_graphs(store: GraphStore, window_ends: Iterable[int]) -> dict[int, GraphData]:
+    """Read the graph as it was known at several cut-offs; what does not depend on them is read once.
+
+    Args:
+        store: an open store with a completely loaded graph.
+        window_ends: cut-offs that the graph was loaded for.
+
+    Returns:
+        for each cut-off its graph.
+
+    Raises:
+        InputError: there is no complete graph, or it was not loaded for such a cut-off.
+    """
+    ends = sorted(set(window_ends))
+    schema = Schema.from_json(_complete_state(store, ends).schema)
+    ids = {kind.label: _read_ids(store, kind.label, kind.key) for kind in schema.nodes}
+    edges = {kind: _read_edges(store, schema, kind, ids, ends) for kind in schema.edges}
+    return {end: GraphData(_hetero(ids, edges, end), ids, end) for end in ends}
+
+
+def _complete_state(store: GraphStore, window_ends: list[int]) -> GraphState:
+    state = graph_state(store)
+    if state is None or state.state != "complete":
+        raise InputError(
+            "the store holds no completely loaded graph",
+            where=store.config.uri,
+            remedy="Load it first: kg.load.load_graph, or the train command.",
+        )
+    missing = sorted(set(window_ends) - set(state.window_ends))
+    if missing:
+        raise InputError(
+            f"the graph has no co-purchases for cut-off {missing[0]}; it has {state.window_ends}",
+            where=store.config.uri,
+            remedy="Load the graph again with that cut-off.",
+        )
+    return state
+
+
+def _read_ids(store: GraphStore, label: str, key: str) -> npt.NDArray[np.str_]:
+    rows = store.read(f"MATCH (n:{quote(label)}) RETURN collect(n.{quote(key)}) AS ids")
+    return np.sort(np.array(rows[0]["ids"], dtype=str))
+
+
+def _read_edges(
+    store: GraphStore, schema: Schema, kind: EdgeKind, ids: dict[str, npt.NDArray[np.str_]], ends: list[int]
+) -> _Edges:
+    by_source = len(ids[kind.source]) <= len(ids[kind.target])
+    period = PERIODS[kind.role]
+    _, rows = store.read_rows(_grouped_query(schema, kind, by_source), ends=ends, last=ends[-1], always=ALWAYS)
+    sizes = np.array([len(row[1]) for row in rows], dtype=np.int64)
+    group, member = (kind.source, kind.target) if by_source else (kind.target, kind.source)
+    of_group = np.repeat(np.searchsorted(ids[group], _texts([row[0] for row in rows])), sizes)
+    of_member = np.searchsorted(ids[member], _texts(_flat(rows, 1)))
+    source, target = (of_group, of_member) if by_source else (of_member, of_group)
+    names = ATTRIBUTES[kind.role]
+    columns = [np.array(_flat(rows, 2 + i), dtype=np.float32) for i in range(len(names))]
+    attributes = np.stack(columns, axis=1) if columns else np.empty((len(source), 0), dtype=np.float32)
+    periods = np.array(_flat(rows, 2 + len(names)), dtype=np.int64) if period else None
+    order = np.lexsort((*attributes.T, target, source))
+    index = np.stack([source, target])[:, order].astype(np.int64)
+    return _Edges(index, attributes[order], None if periods is None else periods[order])
+
+
+def _grouped_query(schema: Schema, kind: EdgeKind, by_source: bool) -> str:
+    """Cypher that gives one row per node of one end: its id, then lists over its edges, all in the same order."""
+    group, member = ("a", "b") if by_source else ("b", "a")
+    key = {"a": quote(schema.node(kind.source).key), "b": quote(schema.node(kind.target).key)}
+    where, values = "", [f"{member}.{key[member]}"]
+    if kind.role == "relation":
+        where = "WHERE r.known_from IS NULL OR r.known_from < $last "
+        values += ["coalesce(r.weight, 0.0 / 0.0)", "coalesce(r.known_from, $always)"]
+    elif kind.role == "co_purchase":
+        where = "WHERE r.window_end IN $ends "
+        values += ["r.support", "r.confidence", "r.lift", "r.window_end"]
+    collected = ", ".join(f"collect({value}) AS c{i}" for i, value in enumerate(values))
+    return (
+        f"MATCH (a:{quote(kind.source)})-[r:{quote(kind.type)}]->(b:{quote(kind.target)}) {where}"
+        f"RETURN {group}.{key[group]} AS id, {collected}"
+    )
+
+
+def _texts(values: list[Any]) -> npt.NDArray[np.str_]:
+    return np.array(values, dtype=str) if values else np.empty(0, dtype="U1")
+
+
+def _flat(rows: list[list[Any]], column: int) -> list[Any]:
+    return list(chain.from_iterable(row[column] for row in rows))
+
+
+def _hetero(
+    ids: dict[str, npt.NDArray[np.str_]], edges: dict[EdgeKind, _Edges], window_end: int
+) -> HeteroData:
+    data = HeteroData()
+    for label, of_label in ids.items():
+        data[label].num_nodes = len(of_label)
+    for kind, found in edges.items():
+        seen = found.at(kind, window_end)
+        index = torch.from_numpy(seen.index)
+        data[kind.triple].edge_index = index
+        back = (kind.target, f"rev_{kind.type}", kind.source)
+        data[back].edge_index = index.flip(0)
+        if ATTRIBUTES[kind.role]:
+            data[kind.triple].edge_attr = data[back].edge_attr = torch.from_numpy(seen.attributes)
+    return data

@@ -1,0 +1,131 @@
+"""From the tables to the rows of the graph: one table per label and per relationship, made one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from data.dataset import Dataset
+from kg.config import CoPurchaseConfig
+from kg.copurchase import count, window_start
+from kg.schema import (
+    PRODUCT,
+    EdgeKind,
+    NodeKind,
+    Schema,
+    co_purchase_levels,
+    label_of,
+    level_labels,
+    membership_of,
+    relationship_of,
+)
+
+RECORDS_AT_A_TIME = 10_000
+
+
+def node_table(dataset: Dataset, kind: NodeKind) -> pd.DataFrame:
+    """Nodes of one label: a column for the key and one for each property, sorted by key.
+
+    Raises:
+        KeyError: the data set has no such label.
+    """
+    tables = dataset.tables
+    if kind.label == PRODUCT:
+        return tables.products[["product_id", "text"]].sort_values("product_id", ignore_index=True)
+    levels = {label: level for level, label in level_labels(dataset).items()}
+    if kind.label in levels:
+        level = dataset.catalogue.levels[levels[kind.label]]
+        return pd.DataFrame({"node_id": level.ids.astype(object), "name": level.names, "text": level.texts})
+    ids = np.unique(np.concatenate([_attribute_ids(dataset, kind.label), _relation_ids(dataset, kind.label)]))
+    return pd.DataFrame({"node_id": ids.astype(object), "name": ids.astype(object)})
+
+
+def edge_table(dataset: Dataset, kind: EdgeKind) -> pd.DataFrame:
+    """Relationships of one kind, other than co-purchases: ``source``, ``target`` and the kind's properties."""
+    if kind.role == "relation":
+        return _relation_rows(dataset, kind)
+    if kind.source == PRODUCT and kind.type.startswith("HAS_"):
+        return _attribute_rows(dataset, kind)
+    return _taxonomy_rows(dataset, kind)
+
+
+def co_purchase_table(dataset: Dataset, kind: EdgeKind, window_end: int, config: CoPurchaseConfig) -> pd.DataFrame:
+    """Co-purchases of one level before one cut-off, as rows of the graph."""
+    name = next(level for level in co_purchase_levels(dataset) if label_of(level) == kind.source)
+    top_k = config.top_k if name == dataset.catalogue.interest_level else config.below_top_k
+    found = count(dataset, dataset.catalogue.levels[name], window_end, config, top_k)
+    return found.assign(window_start=window_start(dataset, window_end, config), window_end=window_end)
+
+
+def known_ends(dataset: Dataset, schema: Schema, kind: EdgeKind, rows: pd.DataFrame) -> pd.Series:
+    """Which rows of the relations table name a source and a target that the catalogue has."""
+    known = pd.Series(True, index=rows.index)
+    for column, label in (("source", kind.source), ("target", kind.target)):
+        node = schema.node(label)
+        known &= rows[column].isin(node_table(dataset, node)[node.key])
+    return known
+
+
+def records(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Rows as dictionaries of plain Python values, missing ones as None, made a few thousand at a time."""
+    names = [str(name) for name in frame.columns]
+    for at in range(0, len(frame), RECORDS_AT_A_TIME):
+        part = frame.iloc[at : at + RECORDS_AT_A_TIME]
+        columns = [part[name].astype(object).where(part[name].notna(), None).tolist() for name in names]
+        for values in zip(*columns, strict=True):
+            yield dict(zip(names, values, strict=True))
+
+
+def _attribute_columns(dataset: Dataset, label: str) -> list[str]:
+    return [column for column, name in dataset.tables.attributes.items() if label_of(name) == label]
+
+
+def _attribute_ids(dataset: Dataset, label: str) -> np.ndarray:
+    columns = _attribute_columns(dataset, label)
+    return np.concatenate([np.empty(0, "U1"), *(dataset.catalogue.attributes[column][0] for column in columns)])
+
+
+def _relation_ids(dataset: Dataset, label: str) -> np.ndarray:
+    """Ids that the relations table mentions under a label which is neither product nor level."""
+    relations = dataset.tables.relations
+    found = [np.empty(0, "U1")]
+    for end in ("source", "target"):
+        labels = relations[f"{end}_label"]
+        names = [name for name in labels.unique() if label_of(name) == label]
+        found.append(relations.loc[labels.isin(names), f"{end}_id"].to_numpy(dtype=str))
+    return np.concatenate(found)
+
+
+def _attribute_rows(dataset: Dataset, kind: EdgeKind) -> pd.DataFrame:
+    columns = _attribute_columns(dataset, kind.target)
+    column = next(name for name in columns if f"HAS_{relationship_of(name)}" == kind.type)
+    rows = dataset.tables.products[["product_id", column]].dropna()
+    return rows.set_axis(["source", "target"], axis="columns")
+
+
+def _taxonomy_rows(dataset: Dataset, kind: EdgeKind) -> pd.DataFrame:
+    tables, labels = dataset.tables, level_labels(dataset)
+    if kind.source == PRODUCT:
+        rows, level, ends = tables.memberships, "level", ["product_id", "node_id"]
+    else:
+        own = next(name for name, label in labels.items() if label == kind.source)
+        rows, level, ends = tables.taxonomy[tables.taxonomy["level"] == own], "parent_level", ["node_id", "parent_id"]
+    upper = next(name for name in labels if membership_of(name) == kind.type and label_of(name) == kind.target)
+    found = rows.loc[rows[level] == upper, ends].dropna().drop_duplicates()
+    return found.set_axis(["source", "target"], axis="columns")
+
+
+def _relation_rows(dataset: Dataset, kind: EdgeKind) -> pd.DataFrame:
+    rows = dataset.tables.relations
+    names = {name: label_of(name) for column in ("source_label", "target_label") for name in rows[column].unique()}
+    types = {name: relationship_of(name) for name in rows["relation"].unique()}
+    of_kind = (
+        (rows["source_label"].map(names) == kind.source)
+        & (rows["relation"].map(types) == kind.type)
+        & (rows["target_label"].map(names) == kind.target)
+    )
+    found = rows.loc[of_kind, ["source_id", "target_id", "weight", "time"]]
+    return found.set_axis(["source", "target", "weight", "known_from"], axis="columns")

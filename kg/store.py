@@ -1,0 +1,215 @@
+"""The graph store: one class over the official ``neo4j`` driver, for every Neo4j and for the embedded store."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from types import TracebackType
+from typing import Any, LiteralString, Self, cast
+
+import pandas as pd
+from neo4j import Driver, GraphDatabase, ManagedTransaction, Query, Session, unit_of_work
+from neo4j.exceptions import (
+    AuthError,
+    ClientError,
+    ConfigurationError,
+    DriverError,
+    Forbidden,
+    Neo4jError,
+    ServiceUnavailable,
+    SessionExpired,
+    TransientError,
+)
+
+from errors import InputError
+from kg.config import StoreConfig
+from kg.embedded import EmbeddedServer
+
+OLDEST_NEO4J = 5
+
+
+class GraphStore:
+    """A connection to the knowledge graph's database; open it with ``GraphStore.open`` in a ``with`` statement.
+
+    Every call is one managed transaction on the configured database: passing faults are retried for at most
+    ``config.retry_time`` seconds, so a writing query should give the same result when it runs again. Writes are
+    serialised (the embedded store duplicates relationships under concurrent ``MERGE``). Values go into queries as
+    parameters only; names go through ``kg.schema.quote``.
+
+    Attributes:
+        config: the resolved configuration.
+        server: the embedded server, or None for a Neo4j.
+    """
+
+    def __init__(self, config: StoreConfig, driver: Driver, server: EmbeddedServer | None = None) -> None:
+        self.config, self.server, self._driver = config, server, driver
+        self._writing = threading.Lock()
+        self._bookmarks = GraphDatabase.bookmark_manager()
+
+    @classmethod
+    def open(cls, config: StoreConfig | None = None) -> GraphStore:
+        """Connect, starting the embedded store when the configuration names no Neo4j.
+
+        Raises:
+            InputError: the store cannot be started or reached, refuses the password, or lacks the database.
+        """
+        resolved = (config or StoreConfig()).resolved()
+        server = EmbeddedServer(resolved) if resolved.is_embedded else None
+        try:
+            store = cls(resolved, _connect(resolved, server), server)
+            store._verify()
+        except BaseException:
+            if server is not None:
+                server.stop()
+            raise
+        return store
+
+    def close(self) -> None:
+        """Close the connections and end the embedded store; harmless when repeated."""
+        self._driver.close()
+        if self.server is not None:
+            self.server.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def read(self, query: str, /, **params: Any) -> list[dict[str, Any]]:
+        """Rows of a reading query, one dictionary each, by column name."""
+        columns, rows = self.read_rows(query, **params)
+        return [dict(zip(columns, row, strict=True)) for row in rows]
+
+    def read_rows(self, query: str, /, **params: Any) -> tuple[list[str], list[list[Any]]]:
+        """Column names and rows of a reading query: the fastest way for many rows."""
+        with self._session() as session:
+            return session.execute_read(self._unit(query), params)
+
+    def read_frame(self, query: str, /, **params: Any) -> pd.DataFrame:
+        """Rows of a reading query as a data frame."""
+        columns, rows = self.read_rows(query, **params)
+        return pd.DataFrame(rows, columns=columns)
+
+    def write(self, query: str, /, **params: Any) -> list[dict[str, Any]]:
+        """Run a writing query in one transaction; its rows, one dictionary each."""
+        with self._writing, self._session() as session:
+            columns, rows = session.execute_write(self._unit(query), params)
+        return [dict(zip(columns, row, strict=True)) for row in rows]
+
+    def write_batches(
+        self, query: str, /, rows: Iterable[Mapping[str, Any]], batch_size: int | None = None
+    ) -> int:
+        """Run a writing query once for each batch of rows, a transaction each.
+
+        Args:
+            query: Cypher that begins with ``UNWIND $rows AS row`` and ends with ``RETURN count(*) AS written``.
+            rows: what is written, consumed as a stream.
+            batch_size: rows in one transaction; default from the configuration.
+
+        Returns:
+            the number of rows written: less than sent where the query's ``MATCH`` found nothing.
+        """
+        stream, written = iter(rows), 0
+        while batch := list(islice(stream, batch_size or self.config.batch_size)):
+            written += sum(int(row["written"]) for row in self.write(query, rows=batch))
+        return written
+
+    def schema_command(self, query: str, /) -> None:
+        """Run a schema command (constraint, index) in a transaction of its own."""
+        with self._writing, self._session() as session:
+            session.run(Query(cast(LiteralString, query), timeout=self.config.query_timeout)).consume()
+
+    @contextlib.contextmanager
+    def _session(self) -> Iterator[Session]:
+        with (
+            self._translated(),
+            self._driver.session(database=self.config.database, bookmark_manager=self._bookmarks) as session,
+        ):
+            yield session
+
+    def _unit(self, query: str) -> Any:
+        @unit_of_work(timeout=self.config.query_timeout)
+        def work(tx: ManagedTransaction, params: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
+            result = tx.run(cast(LiteralString, query), params)
+            return list(result.keys()), result.values()
+
+        return work
+
+    def _verify(self) -> None:
+        """Reach the server, log in, and touch the database."""
+        with self._translated():
+            agent = self._driver.get_server_info().agent
+        _check_version(str(agent), self.config.uri)
+        self.read("RETURN 1 AS one")
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn faults of the store into errors that a user can act on."""
+        try:
+            yield
+        except (DriverError, Neo4jError) as error:
+            if self.server is not None and not self.server.alive:
+                raise self.server.failure("The embedded graph store has ended") from error
+            told = _explain(error, self.config)
+            if told is None:
+                raise
+            raise told from error
+
+
+def _connect(config: StoreConfig, server: EmbeddedServer | None) -> Driver:
+    uri = config.uri if server is None else server.uri
+    auth = (config.username, config.password) if server is None else (server.username, server.password)
+    try:
+        return GraphDatabase.driver(
+            uri,
+            auth=auth,
+            connection_timeout=config.connect_timeout,
+            max_transaction_retry_time=config.retry_time,
+            connection_acquisition_timeout=config.connect_timeout + config.retry_time,
+        )
+    except (ConfigurationError, ValueError) as error:
+        raise InputError(
+            f"not the address of a Neo4j: {error}",
+            where=f"uri {uri!r}",
+            remedy="Set NEO4J_URI to an address such as neo4j://localhost:7687 or neo4j+s://….databases.neo4j.io.",
+        ) from None
+
+
+def _explain(error: DriverError | Neo4jError, config: StoreConfig) -> InputError | None:
+    """The user's version of a store's fault; None when it is the program's own."""
+    where = f"Neo4j at {config.uri}"
+    code = getattr(error, "code", None) or ""
+    if isinstance(error, AuthError) and not isinstance(error, Forbidden):
+        what = f"the store refuses the password of user {config.username!r}"
+        return InputError(what, where=where, remedy="Set NEO4J_USERNAME and NEO4J_PASSWORD.")
+    if isinstance(error, Forbidden):
+        what = f"user {config.username!r} may not do this: {error.message}"
+        return InputError(what, where=where, remedy="Use an account that may read, write and define schema.")
+    if isinstance(error, ClientError) and "DatabaseNotFound" in code:
+        what = f"there is no database {config.database!r}"
+        return InputError(what, where=where, remedy="Create it, or set NEO4J_DATABASE to one that exists.")
+    if isinstance(error, (ServiceUnavailable, SessionExpired)):
+        what = f"the store does not answer: {error}"
+        remedy = "Start it, or correct NEO4J_URI; without NEO4J_URI the embedded store is used."
+        return InputError(what, where=where, remedy=remedy)
+    if isinstance(error, TransientError) or "TransactionTimedOut" in code:
+        what = f"the store could not finish in time: {error}"
+        return InputError(what, where=where, remedy="Try again, or raise query_timeout and retry_time.")
+    return None
+
+
+def _check_version(agent: str, uri: str) -> None:
+    """Refuse a Neo4j that is too old; ``agent`` is such as ``Neo4j/5.26.0``."""
+    name, _, version = agent.partition("/")
+    major = version.partition(".")[0]
+    if name == "Neo4j" and major.isdigit() and int(major) < OLDEST_NEO4J:
+        raise InputError(
+            f"the server is Neo4j {version}",
+            where=f"Neo4j at {uri}",
+            remedy=f"Use Neo4j {OLDEST_NEO4J}.26 LTS or newer.",
+        )
