@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from typing import TypeVar
 
 from rich.console import Console
@@ -15,7 +15,7 @@ console = Console(stderr=True, highlight=False)
 
 def say(step: str, text: str) -> None:
     """Print one line of summary for a finished step."""
-    console.print(f"[bold]{step:<12}[/bold] {text}")
+    console.print(f"[bold]{step:<12}[/bold] {text}", soft_wrap=True)
 
 
 def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T]:
@@ -26,7 +26,7 @@ def track(items: Iterable[T], what: str, total: int | None = None) -> Iterator[T
         what: the text beside the bar.
         total: number of items, when ``len(items)`` cannot tell.
     """
-    if total is None and hasattr(items, "__len__"):
+    if total is None and isinstance(items, Sized):
         total = len(items)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:

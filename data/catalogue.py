@@ -109,15 +109,11 @@ def encode_catalogue(tables: Tables) -> Catalogue:
     for column in tables.attributes:
         codes, values = pd.factorize(products[column], sort=True)
         attributes[column] = (values.to_numpy(dtype=str), codes.astype(np.int64))
-    return Catalogue(
-        product_ids, products["text"].fillna("").tolist(), levels, tables.interest_level, attributes
-    )
+    return Catalogue(product_ids, products["text"].fillna("").tolist(), levels, tables.interest_level, attributes)
 
 
 def _encode_level(tables: Tables, name: str, product_ids: npt.NDArray[np.str_]) -> Level:
-    nodes = (
-        tables.taxonomy[tables.taxonomy["level"] == name].drop_duplicates("node_id").sort_values("node_id")
-    )
+    nodes = tables.taxonomy[tables.taxonomy["level"] == name].drop_duplicates("node_id").sort_values("node_id")
     ids = nodes["node_id"].to_numpy(dtype=str)
     pairs = ancestors(tables.taxonomy, tables.memberships, name)
     rows, columns = positions(pairs["product_id"], product_ids), positions(pairs["node_id"], ids)
@@ -134,9 +130,7 @@ def ancestors(taxonomy: pd.DataFrame, memberships: pd.DataFrame, level: str) -> 
     current = memberships[["product_id", "level", "node_id"]]
     found = [current[current["level"] == level]]
     while len(current):
-        up = current.merge(
-            parents[["level", "node_id", "parent_level", "parent_id"]], on=["level", "node_id"]
-        )
+        up = current.merge(parents[["level", "node_id", "parent_level", "parent_id"]], on=["level", "node_id"])
         current = up[["product_id", "parent_level", "parent_id"]].drop_duplicates()
         current.columns = pd.Index(["product_id", "level", "node_id"])
         found.append(current[current["level"] == level])

@@ -58,9 +58,7 @@ class Log:
         arrays["user"] = row[arrays["user"]]
         return Log(**arrays, n_users=len(users))
 
-    def counts(
-        self, of_product: sp.csr_array, weights: npt.NDArray[np.float32] | None = None
-    ) -> sp.csr_array:
+    def counts(self, of_product: sp.csr_array, weights: npt.NDArray[np.float32] | None = None) -> sp.csr_array:
         """Weighted number of interactions of each user with each node.
 
         Args:

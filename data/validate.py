@@ -130,9 +130,7 @@ def _conform(frame: pd.DataFrame, schema: pa.DataFrameSchema, table: str, reject
     whole = cases[cases["index"].isna()]
     if len(whole):
         case = whole.iloc[0]
-        raise InputError(
-            f"{case['check']}: {case['failure_case']}", where=f"{table}, column {case['column']}"
-        )
+        raise InputError(f"{case['check']}: {case['failure_case']}", where=f"{table}, column {case['column']}")
     cases = cases.drop_duplicates("index").sort_values("index")
     rows = pd.Index(cases["index"].astype(np.int64))
     reasons = cases["column"] + " is " + cases["check"].map(lambda check: REASONS.get(check, check))

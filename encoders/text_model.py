@@ -94,9 +94,7 @@ def _online(seconds: float = 5) -> bool:
     if constants.HF_HUB_OFFLINE:
         return False
     try:
-        with urllib.request.urlopen(
-            urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=seconds
-        ):
+        with urllib.request.urlopen(urllib.request.Request(constants.ENDPOINT, method="HEAD"), timeout=seconds):
             return True
     except urllib.error.HTTPError:
         return True
@@ -107,9 +105,7 @@ def _online(seconds: float = 5) -> bool:
 def _failed(source: str, error: Exception) -> InputError:
     if _is_path(source):
         exists = Path(source).is_dir()
-        what = (
-            f"the language model in {source} cannot be loaded" if exists else f"there is no folder {source}"
-        )
+        what = f"the language model in {source} cannot be loaded" if exists else f"there is no folder {source}"
         reason = str(error).strip().splitlines()[:1] if exists else []
         return InputError(": ".join([what, *reason]), where="text.model", remedy=_LOCAL)
     return InputError(

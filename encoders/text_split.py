@@ -36,9 +36,7 @@ class LayerSplit:
         self._as_tuple = False
 
     @classmethod
-    def proved(
-        cls, model: PreTrainedModel, layers: nn.ModuleList | None, cut: int, ids: Tensor
-    ) -> LayerSplit | None:
+    def proved(cls, model: PreTrainedModel, layers: nn.ModuleList | None, cut: int, ids: Tensor) -> LayerSplit | None:
         """The split, if running the parts gives what the whole gives on a probe; else None.
 
         Args:
@@ -64,9 +62,7 @@ class LayerSplit:
     def lower(self, ids: Tensor, mask: Tensor) -> Tensor:
         """(b, length, hidden) output of the lower layers, without gradient."""
         seen: list[Tensor] = []
-        handle = self.layers[self.cut - 1].register_forward_hook(
-            lambda *call: seen.append(self._plain(call[2]))
-        )
+        handle = self.layers[self.cut - 1].register_forward_hook(lambda *call: seen.append(self._plain(call[2])))
         passing: dict[nn.Module, Tensor | None] = dict.fromkeys(self.layers[self.cut :])
         try:
             with torch.no_grad(), self._replaced(passing):
@@ -117,9 +113,7 @@ class Activations:
         device: where the activations are kept.
     """
 
-    def __init__(
-        self, tokens: Ragged, hidden: int, compute: Callable[[Tensor], Tensor], device: torch.device
-    ) -> None:
+    def __init__(self, tokens: Ragged, hidden: int, compute: Callable[[Tensor], Tensor], device: torch.device) -> None:
         self.tokens, self._compute = tokens, compute
         self._known = torch.zeros(len(tokens), dtype=torch.bool)
         self._values = torch.empty(len(tokens.values), hidden, device=device)

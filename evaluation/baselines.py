@@ -30,9 +30,7 @@ class PopularityConfig:
 
     def __post_init__(self) -> None:
         if self.window is not None and self.window < 1:
-            raise InputError(
-                f"window is {self.window}", where="popularity.window", remedy="Give 1 or more, or none."
-            )
+            raise InputError(f"window is {self.window}", where="popularity.window", remedy="Give 1 or more, or none.")
 
 
 class Popularity(Scorer):
@@ -116,9 +114,7 @@ def nearest_items(interactions: sp.csr_array, k: int, num_threads: int = 0) -> s
     norms = np.sqrt(np.asarray(interactions.multiply(interactions).sum(axis=0))).ravel()
     scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
     unit = _for_implicit(interactions @ sp.diags_array(scale))
-    found = all_pairs_knn(
-        unit.astype(np.float64), k + 1, show_progress=False, num_threads=num_threads
-    ).tocoo()
+    found = all_pairs_knn(unit.astype(np.float64), k + 1, show_progress=False, num_threads=num_threads).tocoo()
     other = found.row != found.col
     data = found.data[other].astype(np.float32)
     return sp.csr_array((data, (found.col[other], found.row[other])), shape=found.shape)
@@ -160,9 +156,7 @@ class Ease(Scorer):
                 remedy="Leave EASE out at this level, or raise the limit if memory allows 8 · items² bytes.",
             )
         self._problem = problem
-        self._weights = ease_weights(
-            weigh(problem.interactions, self.config.counting), self.config.regularisation
-        )
+        self._weights = ease_weights(weigh(problem.interactions, self.config.counting), self.config.regularisation)
         return self
 
     def score(self, history: Log, rows: IntArray) -> FloatArray:
@@ -252,13 +246,14 @@ def default_grids(problem: Problem) -> dict[str, list[Scorer]]:
         "popularity": [Popularity()],
         "recent_popularity": [Popularity(PopularityConfig(window)) for window in windows],
     }
-    return grids | (_large_grids() if large else _small_grids())
+    return grids | (_large_grids() if large else _small_grids(len(problem)))
 
 
-def _small_grids() -> dict[str, list[Scorer]]:
+def _small_grids(n_items: int) -> dict[str, list[Scorer]]:
+    strengths = (50.0, 200.0, 500.0, 1000.0, 2000.0) if n_items <= 1000 else (200.0, 1000.0, 2000.0)
     return {
         "item_cosine": [ItemCosine(ItemCosineConfig("binary")), ItemCosine(ItemCosineConfig("log"))],
-        "ease": [Ease(EaseConfig(strength)) for strength in (500.0, 1000.0, 2000.0)],
+        "ease": [Ease(EaseConfig(strength)) for strength in strengths],
         "als": [Als(AlsConfig(16, 10.0)), Als(AlsConfig(16, 30.0, 4.0)), Als(AlsConfig(32, 30.0, 4.0))],
     }
 

@@ -119,9 +119,7 @@ def differences(
     pairs = [(baseline, name) for baseline in baselines for name in names]
     columns = [model.per_user[name] - baselines[baseline].per_user[name] for baseline, name in pairs]
     found: dict[str, dict[str, Interval]] = {baseline: {} for baseline in baselines}
-    for (baseline, name), interval in zip(
-        pairs, bootstrap(np.stack(columns, 1), resamples, seed), strict=True
-    ):
+    for (baseline, name), interval in zip(pairs, bootstrap(np.stack(columns, 1), resamples, seed), strict=True):
         found[baseline][name] = interval
     return found
 
@@ -135,9 +133,7 @@ def compare(
 ) -> dict[str, dict[str, dict[str, float]]]:
     """`differences` as metrics.json holds them: {BASELINE: {METRIC: {"mean", "low", "high"}}}."""
     found = differences(model, baselines, names, resamples, seed)
-    return {
-        baseline: {name: vars(value).copy() for name, value in by.items()} for baseline, by in found.items()
-    }
+    return {baseline: {name: vars(value).copy() for name, value in by.items()} for baseline, by in found.items()}
 
 
 def results(levels: Mapping[str, Mapping[str, Evaluation]], model: str = "crossaisle") -> dict[str, object]:
@@ -162,10 +158,8 @@ def basket_counts(history: Log) -> IntArray:
     return np.bincount(history.user[first], minlength=history.n_users).astype(np.int64)
 
 
-def by_activity(
-    evaluation: Evaluation, baskets: IntArray, edges: Sequence[int] = ACTIVITY_EDGES
-) -> dict[str, Figures]:
-    """Accuracy by number of baskets in the history, such as {"1–3": {"users": 52, "ndcg@20": …}, …}.
+def by_activity(evaluation: Evaluation, baskets: IntArray, edges: Sequence[int] = ACTIVITY_EDGES) -> dict[str, Figures]:
+    """Accuracy by number of baskets in the history, such as {"0–3": {"users": 52, "ndcg@20": …}, …}.
 
     Args:
         evaluation: of one model.

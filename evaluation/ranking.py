@@ -146,9 +146,7 @@ def _masked_scores(scorer: Scorer, problem: Problem, targets: Targets, rows: Int
     # Rows must lie in one piece: a broadcast score vector would else be copied column by column.
     scores = np.array(scorer.score(problem.history.of_users(rows), rows), dtype=np.float32, order="C")
     if scores.shape != (len(rows), len(problem)):
-        raise ValueError(
-            f"{scorer.name} gave scores of shape {scores.shape}, not {(len(rows), len(problem))}"
-        )
+        raise ValueError(f"{scorer.name} gave scores of shape {scores.shape}, not {(len(rows), len(problem))}")
     _check_scores(scores, scorer, problem)
     # The mask comes with users as columns: copied to rows first, it is applied four times as fast.
     np.putmask(scores, np.ascontiguousarray(blocked(targets.unseen[rows], problem.membership)), -np.inf)

@@ -49,9 +49,7 @@ class Problem:
         """Which product belongs to which item, CSR of shape (products, items); the identity for products."""
         if self.level is not None:
             return self.level.of_product
-        return sp.csr_array(
-            sp.eye_array(len(self.dataset.catalogue.product_ids), dtype=np.float32, format="csr")
-        )
+        return sp.csr_array(sp.eye_array(len(self.dataset.catalogue.product_ids), dtype=np.float32, format="csr"))
 
     @cached_property
     def item_ids(self) -> npt.NDArray[np.str_]:

@@ -100,7 +100,8 @@ def run_baselines(
         tuned = tune(grid, validation, validation_targets, test)
         rankings = rank(tuned.scorer, test, test_targets, k)
         done[name] = Baseline(rankings, tuned, perf_counter() - started)
-        say("baseline", f"{test.name} {name}: {done[name].seconds:.1f} s, {settings(tuned.scorer)}")
+        tried = max(len(tuned.trials), 1)
+        say("baseline", f"{name} ({test.name}): {done[name].seconds:.1f} s, {tried} settings")
     return done
 
 

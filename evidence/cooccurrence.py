@@ -32,7 +32,8 @@ def ease_weights(interactions: sp.csr_array, regularisation: float) -> FloatArra
     if info:
         raise np.linalg.LinAlgError(f"EASE: XᵀX + {regularisation}·I is not positive definite")
     inverse, _ = scipy.linalg.lapack.spotri(factor, lower=False, overwrite_c=True)
-    inverse = np.triu(inverse) + np.triu(inverse, 1).T
+    for i in range(len(inverse)):  # LAPACK fills the upper triangle only
+        inverse[i + 1 :, i] = inverse[i, i + 1 :]
     weights = -inverse / np.diag(inverse)
     weights[np.diag_indices_from(weights)] = 0
     return np.asarray(weights, dtype=np.float32)

@@ -151,10 +151,10 @@ class InterestEvidence:
             columns[f"adopters_{config.adopter_windows[0]}"] - columns[f"adopters_{config.adopter_windows[-1]}"]
         )
         ever = buyers(log, of_product, cutoff)
-        columns["share_of_users"] = ever / max(log.n_users, 1)
-        lines = np.bincount(log.counts(of_product).indices, log.counts(of_product).data, of_product.shape[1])
-        columns["repeat"] = np.log((lines + 1) / (ever + 1)).astype(np.float32)
-        columns["products"] = np.log1p(np.asarray(of_product.sum(axis=0)).ravel())
+        columns["share_of_users"] = ever / np.float32(max(log.n_users, 1))
+        lines = np.asarray(log.counts(of_product).sum(axis=0), dtype=np.float32).ravel()
+        columns["repeat"] = np.log((lines + 1) / (ever + 1))
+        columns["products"] = np.log1p(np.asarray(of_product.sum(axis=0), dtype=np.float32).ravel())
         return list(columns), np.stack(list(columns.values()), axis=1).astype(np.float32)
 
     # -- per user ----------------------------------------------------------------------------------------
@@ -195,6 +195,38 @@ class InterestEvidence:
         "baskets", "recent_baskets", "lines", "spend", "lines_per_basket", "periods_since_last",
         "periods_since_first", "categories", "entered_2", "entered_4", "entered_12",
     )  # fmt: skip
+
+    # -- purchases ---------------------------------------------------------------------------------------
+
+    purchase_names = ("lines", "recent_lines", "last_lines", "spend")
+
+    def purchases(self, history: Log) -> tuple[npt.NDArray[np.int64], FloatArray, npt.NDArray[np.bool_]]:
+        """What each user bought, category by category, padded to the longest history.
+
+        Returns:
+            Categories of shape (users, length), features (logs of lines, of recency-weighted lines, of lines in the
+            last four sevenths of a horizon, of spend) of shape (users, length, 4), and a mask of shape
+            (users, length), True where there is a purchase. The length is at least 1.
+        """
+        of_product = self.level.of_product
+        age = (self.cutoff - history.time).astype(np.float32)
+        decay = np.exp2(-age / self.config.periods(self.config.half_life)).astype(np.float32)
+        last = (age <= self.config.periods(4)).astype(np.float32)
+        counts = history.counts(of_product)
+        counts.sort_indices()
+        length = np.diff(counts.indptr)
+        user = np.repeat(np.arange(history.n_users), length)
+        place = np.arange(len(user)) - np.repeat(counts.indptr[:-1], length)
+        shape = (history.n_users, max(1, int(length.max(initial=0))))
+        bought = np.zeros(shape, dtype=np.int64)
+        bought[user, place] = counts.indices
+        mask = np.zeros(shape, dtype=np.bool_)
+        mask[user, place] = True
+        features = np.zeros((*shape, 4), dtype=np.float32)
+        for i, weights in enumerate((None, decay, last, np.maximum(history.value, 0))):
+            weighted = history.counts(of_product, weights)
+            features[user, place, i] = np.log1p(np.asarray(weighted[user, counts.indices]).ravel())
+        return bought, features, mask
 
     # -- per pair ----------------------------------------------------------------------------------------
 

@@ -131,7 +131,7 @@ class WithinEvidence:
         if n_stores:
             part = log.between(self.cutoff - self.windows.periods(self.config.store_window), self.cutoff)
             self._stores = by_store(part, n_stores, self.of_product)
-            self._store_mean = np.asarray(self._stores.sum(axis=0)).ravel() / max(n_stores, 1)
+            self._store_mean = np.asarray(self._stores.sum(axis=0), dtype=np.float32).ravel() / np.float32(n_stores)
 
     def _fit_attributes(self, dataset: Dataset, log: Log, level: Level | None) -> None:
         """Which attribute value each product has, and the values' overall shares (for products only)."""

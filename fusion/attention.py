@@ -24,8 +24,8 @@ class FusionConfig:
 class ModalityAttention(nn.Module):
     """A node's vector as an attention-weighted sum of its modalities' vectors.
 
-    a_m ∝ exp(q · tanh(W_m x_m + b_m) / τ), v = LayerNorm(Σ_m a_m V_m x_m) (additive attention over views, as in Wu et al.,
-    "Neural News Recommendation with Attentive Multi-View Learning", IJCAI 2019).
+    a_m ∝ exp(q · tanh(W_m x_m + b_m) / τ), v = LayerNorm(Σ_m a_m V_m x_m) (additive attention over views, as in
+    Wu et al., "Neural News Recommendation with Attentive Multi-View Learning", IJCAI 2019).
 
     Args:
         modalities: width of each modality's vectors, by name.

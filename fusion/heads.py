@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 
 
@@ -24,8 +23,11 @@ class HeadConfig:
 class InterestHead(nn.Module):
     """Score of each (user, category) pair at the interest level.
 
-    s_uc = w · [e_uc ; i_c] + MLP([e_uc ; i_c ; f_u]) + u · v_c / √d + b · v_c: a linear skip and a small MLP over the
-    evidence (wide and deep, Cheng et al., DLRS 2016), plus the dot product of the learnt vectors.
+    s_uc = w · [e_uc ; i_c] + MLP([e_uc ; i_c ; f_u]) + BN(u) · (v_c − v̄) / √d: a linear skip and a small MLP over
+    the evidence (wide and deep, Cheng et al., DLRS 2016), plus the match of the learnt vectors. The match is
+    centred on both sides (batch-normalised users, vectors less their mean), so that it says who differs from
+    whom, and leaves each category's level to the evidence, which knows the time: an uncentred match learnt the
+    popularity of the training windows by heart (−.004 NDCG@20 on validation).
 
     Args:
         pair_features: width of e, the per-pair evidence.
@@ -40,7 +42,6 @@ class InterestHead(nn.Module):
     ) -> None:
         super().__init__()
         self.linear = nn.Linear(pair_features + item_features, 1, bias=False)
-        self.bias = nn.Linear(dim, 1, bias=False)
         first, second = config.hidden
         self.of_pair = nn.Linear(pair_features, first)
         self.of_item = nn.Linear(item_features, first, bias=False)
@@ -48,6 +49,8 @@ class InterestHead(nn.Module):
         self.deep = nn.Sequential(
             nn.GELU(), nn.Dropout(config.dropout), nn.Linear(first, second), nn.GELU(), nn.Linear(second, 1)
         )
+        self.user_norm = nn.BatchNorm1d(dim, affine=False)
+        self.user_dropout = nn.Dropout(config.dropout)
         nn.init.zeros_(self.linear.weight)
 
     def forward(
@@ -63,13 +66,23 @@ class InterestHead(nn.Module):
             vectors: category vectors, shape (categories, dim).
 
         Returns:
-            Parts ``linear``, ``deep``, ``match`` and ``bias`` of the score, each of shape (b, categories); the score
-            is their sum.
+            Parts ``linear``, ``deep`` and ``match`` of the score, each of shape (b, categories); the score is their
+            sum.
         """
         split = pairs.shape[-1]
         weight = self.linear.weight[0]
         linear = pairs @ weight[:split] + items @ weight[split:]
         hidden = self.of_pair(pairs) + self.of_item(items)[None] + self.of_user(figures)[:, None]
-        match = users @ vectors.T / vectors.shape[-1] ** 0.5
-        bias = self.bias(vectors).squeeze(-1).expand_as(match)
-        return {"linear": linear, "deep": self.deep(hidden).squeeze(-1), "match": match, "bias": bias}
+        centred = vectors - vectors.mean(dim=0)
+        match = self.user_dropout(self._normalise(users)) @ centred.T / vectors.shape[-1] ** 0.5
+        return {"linear": linear, "deep": self.deep(hidden).squeeze(-1), "match": match}
+
+    def _normalise(self, users: Tensor) -> Tensor:
+        """Batch normalisation; a batch of one user, which has no spread, is normalised by the running figures."""
+        if self.training and len(users) < 2:
+            norm = self.user_norm
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            return (users - norm.running_mean) / (norm.running_var + norm.eps).sqrt()
+        out: Tensor = self.user_norm(users)
+        return out

@@ -42,7 +42,7 @@ class StoreConfig:
     database: str = "neo4j"
     home: Path = Path(".crossaisle/graph")
     heap: str = "1g"
-    batch_size: int = 20_000
+    batch_size: int = 5_000
     start_timeout: float = 60.0
     connect_timeout: float = 10.0
     query_timeout: float = 600.0
@@ -93,7 +93,7 @@ class CoPurchaseConfig:
     unit: Literal["user", "basket"] = "user"
     window: int | None = None
     top_k: int = 15
-    below_top_k: int = 15
+    below_top_k: int = 10
     min_support: int = 5
     score: Literal["cosine", "lift", "confidence"] = "cosine"
     block_entries: int = 4_000_000

@@ -78,11 +78,12 @@ def _strongest(bought: sp.csr_array, config: CoPurchaseConfig, top_k: int) -> pd
     buyers = np.bincount(bought.indices, minlength=bought.shape[1]).astype(np.int64)
     step = max(1, config.block_entries // max(1, bought.shape[1]))
     by_node = sp.csr_array(bought.T)
+    nothing = np.empty(0, dtype=np.int64)
     parts = [
         _of_block(by_node[at : at + step] @ bought, at, buyers, bought.shape[0], config, top_k)
         for at in range(0, bought.shape[1], step)
     ]
-    return pd.concat(parts, ignore_index=True) if parts else _frame(*[np.empty(0, np.int64)] * 3, buyers, 0)
+    return pd.concat(parts, ignore_index=True) if parts else _frame(nothing, nothing, nothing, buyers, 0)
 
 
 def _of_block(

@@ -102,7 +102,7 @@ class EmbeddedServer:
 
     def failure(self, what: str) -> InputError:
         """Describe a fault of the server, with the last lines of its log."""
-        lines = _log_tail(self.home)
+        lines = [line for line in _log_tail(self.home, 200) if not line.startswith("\tat ")][-LOG_LINES:]
         return InputError(
             f"{what}\n    " + "\n    ".join(lines),
             where=str(self.home),
@@ -119,7 +119,7 @@ class EmbeddedServer:
             self._end_guard()
             if "Address already in use" not in "\n".join(_log_tail(self.home, 200)):
                 break
-        raise self.failure(f"The embedded graph store did not start within {self.config.start_timeout:g} s")
+        raise self.failure(f"The embedded graph store did not start (start_timeout: {self.config.start_timeout:g} s)")
 
     def _launch(self) -> None:
         bolt, http = _free_ports(2)
@@ -156,8 +156,14 @@ class EmbeddedServer:
         port = int(self.uri.rpartition(":")[2])
         try:
             socket.create_connection((HOST, port), timeout=1).close()
-            with GraphDatabase.driver(self.uri, auth=(self.username, self.password)) as driver:
-                driver.execute_query("RETURN 1", database_=DATABASE)
+            # One try each: the driver's own retries would hide for half a minute that the server gave up.
+            with (
+                GraphDatabase.driver(
+                    self.uri, auth=(self.username, self.password), connection_timeout=2, max_transaction_retry_time=0
+                ) as driver,
+                driver.session(database=DATABASE) as session,
+            ):
+                session.run("RETURN 1").consume()
         except (OSError, DriverError, Neo4jError):
             return False
         return True
@@ -284,7 +290,7 @@ def _gave_up(home: Path) -> bool:
     return any(line.find('Exception in thread "main"') >= 0 for line in _log_tail(home, 200))
 
 
-def _log_tail(home: Path, count: int = LOG_LINES) -> list[str]:
+def _log_tail(home: Path, count: int) -> list[str]:
     try:
         return (home / "server.log").read_text(errors="replace").splitlines()[-count:]
     except OSError:

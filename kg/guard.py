@@ -54,7 +54,7 @@ def _start(request: dict[str, str]) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            preexec_fn=dies_with_us,
+            preexec_fn=dies_with_us,  # noqa: PLW1509  (no other thread runs yet)
         )
     Path(request["record"]).write_text(json.dumps({"pid": java.pid}))
     return java

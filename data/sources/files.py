@@ -61,9 +61,7 @@ class Reader:
             return pq.read_table(path, columns=columns, use_threads=False).to_pandas(ignore_metadata=True)
         except (pa.ArrowInvalid, OSError) as error:
             remedy = "Write it again as Parquet, or give CSV."
-            raise InputError(
-                f"not a readable Parquet file: {error}", where=str(path), remedy=remedy
-            ) from None
+            raise InputError(f"not a readable Parquet file: {error}", where=str(path), remedy=remedy) from None
 
     def _csv(self, path: Path, columns: list[str]) -> pd.DataFrame:
         header = self._parse(path, header=None, nrows=1).iloc[0].fillna("").tolist()
@@ -89,9 +87,7 @@ class Reader:
             raise InputError(f"not {self.encoding} text: {error}", where=where, remedy=remedy) from None
         except (pd.errors.ParserError, ValueError) as error:
             remedy = "Check that line, and `delimiter:` in the mapping."
-            raise InputError(
-                f"not a readable CSV file: {error}".strip(), where=where, remedy=remedy
-            ) from None
+            raise InputError(f"not a readable CSV file: {error}".strip(), where=where, remedy=remedy) from None
 
 
 def check_columns(present: list[str], wanted: list[str], path: Path, delimiter: str = "") -> None:
@@ -104,13 +100,9 @@ def check_columns(present: list[str], wanted: list[str], path: Path, delimiter: 
     for column in wanted:
         where = f"{path}, column {column!r}"
         if counts[column] > 1:
-            raise InputError(
-                f"{counts[column]} columns have this name", where=where, remedy="Rename all but one."
-            )
+            raise InputError(f"{counts[column]} columns have this name", where=where, remedy="Rename all but one.")
         if counts[column] == 0:
-            raise InputError(
-                "no such column", where=where, remedy=_missing_remedy(column, present, delimiter)
-            )
+            raise InputError("no such column", where=where, remedy=_missing_remedy(column, present, delimiter))
 
 
 def _missing_remedy(column: str, present: list[str], delimiter: str) -> str:
@@ -119,9 +111,7 @@ def _missing_remedy(column: str, present: list[str], delimiter: str) -> str:
     if close:
         return f"Did you mean {close[0]!r}? The file has {there}."
     if delimiter and len(present) == 1:
-        return (
-            f"The file has one column, {there}: set `delimiter:` in the mapping if it is not {delimiter!r}."
-        )
+        return f"The file has one column, {there}: set `delimiter:` in the mapping if it is not {delimiter!r}."
     return f"The file has {there}."
 
 

@@ -242,15 +242,11 @@ def _check(mapping: Mapping, where: str) -> None:
     forms = [name for name in ("levels", "path", "tags", "tree") if getattr(taxonomy, name)]
     if len(forms) != 1:
         what = f"{len(forms)} forms of taxonomy given ({', '.join(forms) or 'none'})"
-        raise InputError(
-            what, where=f"{where}, taxonomy", remedy="Give exactly one of levels, path, tags, tree."
-        )
+        raise InputError(what, where=f"{where}, taxonomy", remedy="Give exactly one of levels, path, tags, tree.")
     for i, relation in enumerate(mapping.relations):
         if bool(relation.relation) == bool(relation.relation_column):
             remedy = "Give either relation (one name) or relation_column."
-            raise InputError(
-                "the relation's name is not clear", where=f"{where}, relations[{i}]", remedy=remedy
-            )
+            raise InputError("the relation's name is not clear", where=f"{where}, relations[{i}]", remedy=remedy)
 
 
 def _build(kind: Any, value: Any, where: str) -> Any:
@@ -298,9 +294,7 @@ def _choice(choices: tuple[Any, ...], value: Any, where: str) -> Any:
 
 def _build_dict(kinds: tuple[Any, ...], value: Any, where: str) -> dict[Any, Any]:
     if not isinstance(value, dict):
-        raise InputError(
-            f"{value!r} is not a list of `name: value`", where=where, remedy="Write {brand: Brand}."
-        )
+        raise InputError(f"{value!r} is not a list of `name: value`", where=where, remedy="Write {brand: Brand}.")
     return {_build(kinds[0], k, where): _build(kinds[1], v, f"{where}, {k}") for k, v in value.items()}
 
 

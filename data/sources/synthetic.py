@@ -119,9 +119,7 @@ def check(config: SyntheticConfig) -> None:
     for name, value, most, of in limits:
         if value > most:
             remedy = f"Give at most as many as there are {of} (start and later categories together)."
-            raise InputError(
-                f"{value} is more than the {most} {of}", where=f"data.synthetic.{name}", remedy=remedy
-            )
+            raise InputError(f"{value} is more than the {most} {of}", where=f"data.synthetic.{name}", remedy=remedy)
 
 
 def planted(config: SyntheticConfig) -> Planted:
@@ -140,9 +138,7 @@ def product_chunks(config: SyntheticConfig) -> Iterator[pd.DataFrame]:
     """Products in chunks: ``product_id``, ``text``, ``brand`` and a column for each level."""
     check(config)
     for i, start in enumerate(range(0, config.products, config.chunk)):
-        yield _products(
-            config, _rng(config, PRODUCTS, i), np.arange(start, _end(config, start, config.products))
-        )
+        yield _products(config, _rng(config, PRODUCTS, i), np.arange(start, _end(config, start, config.products)))
 
 
 def interaction_chunks(config: SyntheticConfig) -> Iterator[pd.DataFrame]:
@@ -169,9 +165,7 @@ def adoption(config: SyntheticConfig, truth: Planted, rng: np.random.Generator, 
     noise = rng.gumbel(size=weights.shape)
     chosen = np.argsort(-(np.log(weights) + noise), axis=1)[:, :k]
     begin = np.zeros(chosen.shape, dtype=np.int64)
-    begin[:, config.start_categories :] = rng.integers(
-        1, max(2, config.periods), size=(n, config.later_categories)
-    )
+    begin[:, config.start_categories :] = rng.integers(1, max(2, config.periods), size=(n, config.later_categories))
     follows, follow_begin = _complements(config, truth, rng, chosen, begin)
     category = np.concatenate([chosen, follows], axis=1)
     weight = np.where(category >= 0, truth.popularity[category] ** 0.5, 0.0)
@@ -196,9 +190,7 @@ def _lines(config: SyntheticConfig, rng: np.random.Generator, users: Ints, who: 
     period = rng.integers(config.periods, size=len(of_user))
     store = (of_user * 7 + rng.integers(2, size=len(of_user))) % config.stores
     number = np.arange(len(of_user)) - np.repeat(np.cumsum(baskets) - baskets, baskets)
-    line = np.repeat(
-        np.arange(len(of_user)), 1 + rng.poisson(max(config.lines_per_basket - 1, 0), len(of_user))
-    )
+    line = np.repeat(np.arange(len(of_user)), 1 + rng.poisson(max(config.lines_per_basket - 1, 0), len(of_user)))
     user = of_user[line]
     product = _product_of(config, rng, _draw(rng, who, user, period[line]))
     quantity = 1.0 + rng.poisson(0.3, size=len(line))

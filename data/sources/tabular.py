@@ -110,9 +110,7 @@ class _Shop:
         if self.mapping.taxonomy.tags and self.mapping.taxonomy.tags.others:
             wanted.append((self.mapping.taxonomy.tags.others, LABEL, "CamelCase"))
         for column in {"product_id", "text"} & set(self.mapping.products.attributes):
-            raise InputError(
-                f"an attribute may not be called {column!r}", where=str(self.file), remedy="Rename it."
-            )
+            raise InputError(f"an attribute may not be called {column!r}", where=str(self.file), remedy="Rename it.")
         for name, pattern, style in wanted:
             if not re.match(pattern, name):
                 raise InputError(f"{name!r} is not in {style}", where=str(self.file), remedy="Rename it.")
@@ -187,9 +185,7 @@ class _Shop:
         nodes, levels = self._tree(section)
         at = raw[section.product_node]
         at = at.str.split(section.separator, regex=False) if section.separator else at
-        members = pd.DataFrame({"product_id": raw[self.mapping.products.id], "node_id": at}).explode(
-            "node_id"
-        )
+        members = pd.DataFrame({"product_id": raw[self.mapping.products.id], "node_id": at}).explode("node_id")
         members["node_id"] = members["node_id"].astype("str").str.strip()
         members = members[members["node_id"].fillna("") != ""]
         level = nodes.drop_duplicates("node_id").set_index("node_id")["level"]
@@ -217,9 +213,7 @@ class _Shop:
         """Nodes top level first with their texts, and the levels' names; too deep ones are rejects."""
         deep = nodes["level"].isna()
         nodes = self.rejects.drop(nodes, deep, "taxonomy", "node_id", "below the last of the levels")
-        levels = tuple(section.levels) or tuple(
-            sorted(nodes["level"].unique(), key=lambda name: int(name[6:]))
-        )
+        levels = tuple(section.levels) or tuple(sorted(nodes["level"].unique(), key=lambda name: int(name[6:])))
         depth = nodes["level"].map({name: i for i, name in enumerate(levels)}).fillna(len(levels))
         return with_texts(nodes.loc[depth.sort_values(kind="stable").index]), levels
 
@@ -232,9 +226,7 @@ class _Shop:
         raw, quantity = self._number(raw, section.quantity, 1.0)
         raw, value = self._number(raw, section.value, 0.0)
         times = times.loc[raw.index]
-        frame = pd.DataFrame(
-            {"user_id": as_text(raw[section.user]), "product_id": as_text(raw[section.product])}
-        )
+        frame = pd.DataFrame({"user_id": as_text(raw[section.user]), "product_id": as_text(raw[section.product])})
         frame["time"] = times if periods is None else periods.number(times)
         frame["quantity"], frame["value"] = quantity.loc[raw.index], value
         frame["basket_id"] = self._basket(raw, frame["user_id"], times, section)
@@ -244,9 +236,7 @@ class _Shop:
             self.notes.append(periods.describe(frame["time"]))
         return frame, periods
 
-    def _time(
-        self, raw: pd.DataFrame, section: InteractionsMapping
-    ) -> tuple[pd.DataFrame, pd.Series, Periods | None]:
+    def _time(self, raw: pd.DataFrame, section: InteractionsMapping) -> tuple[pd.DataFrame, pd.Series, Periods | None]:
         """The rows whose time can be read, these times, and how they become periods (None: they are)."""
         where = f"{self.file}, interactions"
         times = self._read_times(raw[section.time], section)
@@ -263,12 +253,8 @@ class _Shop:
         if section.time_unit == "integer":
             return read_integers(values)
         if pd.api.types.is_numeric_dtype(values) and not section.time_format:
-            remedy = (
-                "Set time_unit: integer for numbers of periods, or time_format: unix for seconds since 1970."
-            )
-            raise InputError(
-                "the column holds numbers, not dates", where=f"column {values.name!r}", remedy=remedy
-            )
+            remedy = "Set time_unit: integer for numbers of periods, or time_format: unix for seconds since 1970."
+            raise InputError("the column holds numbers, not dates", where=f"column {values.name!r}", remedy=remedy)
         return read_times(values, section.time_format)
 
     def _readable(self, raw: pd.DataFrame, read: pd.Series, column: str) -> pd.DataFrame:
@@ -284,9 +270,7 @@ class _Shop:
         raw = self._readable(raw, numbers, column)
         return raw, numbers.loc[raw.index]
 
-    def _basket(
-        self, raw: pd.DataFrame, users: pd.Series, times: pd.Series, section: InteractionsMapping
-    ) -> pd.Series:
+    def _basket(self, raw: pd.DataFrame, users: pd.Series, times: pd.Series, section: InteractionsMapping) -> pd.Series:
         """Basket ids; one user's interactions at one time where the files have none."""
         by_time = users + "@" + times.astype("str")
         if not section.basket:
@@ -303,16 +287,12 @@ class _Shop:
         if section is None:
             return pd.DataFrame({"user_id": pd.Series(dtype="str")})
         raw = self.reader.read(section.file, [section.id, *section.columns]).apply(as_text)
-        return pd.DataFrame(
-            {**{column: raw[column] for column in section.columns}, "user_id": raw[section.id]}
-        )
+        return pd.DataFrame({**{column: raw[column] for column in section.columns}, "user_id": raw[section.id]})
 
     def _relations(self, section: RelationsMapping, periods: Periods | None) -> pd.DataFrame:
         columns = [section.source, section.target, section.relation_column, section.weight, section.time]
         raw = self.reader.read(section.file, [c for c in columns if c])
-        frame = pd.DataFrame(
-            {"source_id": as_text(raw[section.source]), "target_id": as_text(raw[section.target])}
-        )
+        frame = pd.DataFrame({"source_id": as_text(raw[section.source]), "target_id": as_text(raw[section.target])})
         named = section.relation or upper_snake(as_text(raw[section.relation_column]))
         frame["relation"], frame["source_label"] = named, section.source_label
         frame["target_label"] = section.target_label
@@ -324,9 +304,7 @@ class _Shop:
 
     def _timed(self, frame: pd.DataFrame, values: pd.Series, periods: Periods | None) -> pd.DataFrame:
         """Add times; a fact without a readable time is left out, since "always known" could be a leak."""
-        read = (
-            read_integers(values) if periods is None else self._read_times(values, self.mapping.interactions)
-        )
+        read = read_integers(values) if periods is None else self._read_times(values, self.mapping.interactions)
         frame = frame.assign(time=values)
         reason = "the time from which it is known cannot be read"
         frame = self.rejects.drop(frame, read.isna(), "relations", "time", reason)

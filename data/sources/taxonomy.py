@@ -14,9 +14,7 @@ SEPARATOR = " > "
 COLUMNS = ["level", "node_id", "name", "text", "parent_level", "parent_id"]
 
 
-def from_levels(
-    product_ids: pd.Series, ids: pd.DataFrame, names: pd.DataFrame
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+def from_levels(product_ids: pd.Series, ids: pd.DataFrame, names: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Taxonomy and memberships of products whose row names a node at each level.
 
     A node's parent is the nearest level above it that the row fills; a node met under several parents has
@@ -109,9 +107,7 @@ def pick_tags(product_ids: pd.Series, tags: pd.Series, separator: str, min_produ
 
 def flat(tags: Sequence[str], level: str) -> pd.DataFrame:
     """A taxonomy of one level, its nodes' ids and texts being their names."""
-    nodes = pd.DataFrame(
-        {"node_id": tags, "name": tags, "text": tags, "parent_level": None, "parent_id": None}
-    )
+    nodes = pd.DataFrame({"node_id": tags, "name": tags, "text": tags, "parent_level": None, "parent_id": None})
     return _typed(nodes.assign(level=level))
 
 

@@ -57,9 +57,7 @@ def taxonomies(draw):
     for level, node in nodes:
         above = [n for n in nodes if n[0] < level]
         parents = draw(st.sets(st.sampled_from(above), max_size=3)) if above else set()
-        rows += [(level, node, parent[0], parent[1]) for parent in sorted(parents)] or [
-            (level, node, None, None)
-        ]
+        rows += [(level, node, parent[0], parent[1]) for parent in sorted(parents)] or [(level, node, None, None)]
     members = draw(st.sets(st.tuples(st.integers(0, 4), st.sampled_from(nodes)), min_size=1))
     return rows, sorted(members)
 
@@ -69,9 +67,7 @@ def taxonomies(draw):
 def test_ancestors_are_those_of_networkx(drawn):
     rows, members = drawn
     taxonomy = pd.DataFrame(rows, columns=["level", "node_id", "parent_level", "parent_id"]).astype("str")
-    memberships = pd.DataFrame(
-        [(f"p{p}", *n) for p, n in members], columns=["product_id", "level", "node_id"]
-    )
+    memberships = pd.DataFrame([(f"p{p}", *n) for p, n in members], columns=["product_id", "level", "node_id"])
     graph = nx.DiGraph()
     graph.add_nodes_from((level, node) for level, node, _, _ in rows)
     graph.add_edges_from(((level, node), (up, parent)) for level, node, up, parent in rows if parent)

@@ -18,16 +18,12 @@ SMALL = DataConfig(source="synthetic", synthetic=SyntheticConfig(users=50, produ
 
 
 def test_an_unknown_source_is_refused():
-    with pytest.raises(
-        InputError, match=r"data.source: unknown source 'excel'\n  Give one of complete_journey"
-    ):
+    with pytest.raises(InputError, match=r"data.source: unknown source 'excel'\n  Give one of complete_journey"):
         load(replace(SMALL, source="excel"))
 
 
 def test_an_unknown_level_is_refused():
-    with pytest.raises(
-        InputError, match=r"unknown level 'aisle'\n  Give one of the levels department, category"
-    ):
+    with pytest.raises(InputError, match=r"unknown level 'aisle'\n  Give one of the levels department, category"):
         load(replace(SMALL, interest_level="aisle"))
 
 

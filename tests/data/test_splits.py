@@ -16,13 +16,9 @@ from data.splits import ProtocolConfig, blocked, targets, unseen_categories
 from errors import InputError
 
 USERS, PRODUCTS, TYPES, CATEGORIES = 4, 6, 4, 3
-rows = st.lists(
-    st.tuples(st.integers(0, USERS - 1), st.integers(0, PRODUCTS - 1), st.integers(1, 10)), max_size=40
-)
+rows = st.lists(st.tuples(st.integers(0, USERS - 1), st.integers(0, PRODUCTS - 1), st.integers(1, 10)), max_size=40)
 types_of = st.lists(st.integers(0, TYPES - 1), min_size=PRODUCTS, max_size=PRODUCTS)
-categories_of = st.lists(
-    st.sets(st.integers(0, CATEGORIES - 1), min_size=1), min_size=PRODUCTS, max_size=PRODUCTS
-)
+categories_of = st.lists(st.sets(st.integers(0, CATEGORIES - 1), min_size=1), min_size=PRODUCTS, max_size=PRODUCTS)
 
 
 def log_of(rows) -> Log:

@@ -95,9 +95,7 @@ def test_levels_in_columns(folder):
 
 
 def test_names_that_are_unique_are_ids(folder):
-    folder.write(
-        "products.csv", PRODUCTS.replace("Pantry,Coffee,Food > Coffee,", "Gifts,Coffee,Food > Coffee,")
-    )
+    folder.write("products.csv", PRODUCTS.replace("Pantry,Coffee,Food > Coffee,", "Gifts,Coffee,Food > Coffee,"))
     folder.mapping["taxonomy"]["unique_names"] = True
     dataset = folder.load()
     assert nodes(dataset) == {"aisle": ["Gifts", "Home", "Pantry"], "shelf": ["Cleaning", "Coffee"]}
@@ -243,9 +241,7 @@ def test_numbers_are_not_dates(folder):
 
 
 def test_bad_numbers_are_rejects(folder):
-    folder.write(
-        "sales.csv", SALES.replace(",2,3.5", ",two,3.5").replace(",1,2.0", ",1,").replace("1,1.0", "-1,1.0")
-    )
+    folder.write("sales.csv", SALES.replace(",2,3.5", ",two,3.5").replace(",1,2.0", ",1,").replace("1,1.0", "-1,1.0"))
     rejects = folder.load().tables.rejects
     assert rejects[["row", "column", "value", "reason"]].to_numpy().tolist() == [
         [2, "amount", "two", "amount cannot be read"],

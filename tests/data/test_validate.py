@@ -172,9 +172,7 @@ def test_rejects_are_written_whole(shop, tmp_path):
 
 
 def test_rejects_are_counted(shop):
-    valid = validate(
-        replace(shop, interactions=shop.interactions.assign(quantity=[-1.0, -1.0, 1, 1, np.inf]))
-    )
+    valid = validate(replace(shop, interactions=shop.interactions.assign(quantity=[-1.0, -1.0, 1, 1, np.inf])))
     assert count_rejects(valid)["rows"].tolist() == [2, 1]
 
 

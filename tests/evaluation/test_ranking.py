@@ -93,9 +93,7 @@ def test_to_frame(shop, problem, wanted):
     assert len(frame) == (found.items >= 0).sum()
     assert frame["rank"].between(1, 4).all()
     first = frame[frame["user_id"] == shop.user_ids[found.users[0]]]
-    assert first["item_id"].tolist() == [
-        str(i) for i in problem.item_ids[found.items[0][found.items[0] >= 0]]
-    ]
+    assert first["item_id"].tolist() == [str(i) for i in problem.item_ids[found.items[0][found.items[0] >= 0]]]
 
 
 def test_no_targets_is_told(shop):
@@ -181,9 +179,7 @@ def test_the_order_of_the_items_does_not_matter():
     scores = (np.arange(60) % 4).astype(np.float32)
     shuffled = np.random.default_rng(0).permutation(60)
     straight = ids[top_k(scores, 20, tie_order(ids))]
-    np.testing.assert_array_equal(
-        straight, ids[shuffled][top_k(scores[shuffled], 20, tie_order(ids[shuffled]))]
-    )
+    np.testing.assert_array_equal(straight, ids[shuffled][top_k(scores[shuffled], 20, tie_order(ids[shuffled]))])
 
 
 def test_a_constant_scorer_is_a_random_one():

@@ -80,9 +80,7 @@ class ScorerContract:
     def test_the_future_moves_nothing(self, problem, make_shop):
         rows = problem.dataset.tables.interactions.copy()
         later = rows["time"] >= CUTOFF
-        rows.loc[later, "product_id"] = (
-            rows.loc[later, "product_id"].sample(frac=1, random_state=1).to_numpy()
-        )
+        rows.loc[later, "product_id"] = rows.loc[later, "product_id"].sample(frac=1, random_state=1).to_numpy()
         other = make_shop(rows)
         level = other.catalogue.levels.get(problem.name)
         np.testing.assert_array_equal(self.scores(problem), self.scores(Problem(other, level, CUTOFF)))
@@ -195,9 +193,7 @@ def test_neighbours_are_each_items_nearest(shop):
     for item in range(counts.shape[1]):
         kept = np.flatnonzero(found[:, item])
         assert len(kept) <= 4
-        np.testing.assert_allclose(
-            np.sort(found[kept, item]), np.sort(exact[item])[-4:][-len(kept) :], atol=1e-6
-        )
+        np.testing.assert_allclose(np.sort(found[kept, item]), np.sort(exact[item])[-4:][-len(kept) :], atol=1e-6)
 
 
 def test_als_ranks_what_the_like_minded_buy():

@@ -1,0 +1,106 @@
+"""A tiny shop, and one embedded store for all tests of the folder."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from data.dataset import Dataset
+from data.tables import Tables
+from kg.config import StoreConfig
+from kg.store import GraphStore
+
+LEVELS = ("department", "category", "type")
+
+
+def _taxonomy():
+    rows = [("department", d, None, None) for d in ("Food", "Home")]
+    rows += [("category", c, "department", d) for c, d in (("Tea", "Food"), ("Käse", "Food"), ("Lamps", "Home"))]
+    rows += [("type", f"{c} > {i}", "category", c) for c in ("Tea", "Käse", "Lamps") for i in range(3)]
+    rows.append(("type", "Tea > 0", "category", "Lamps"))
+    frame = pd.DataFrame(rows, columns=["level", "node_id", "parent_level", "parent_id"])
+    return frame.assign(name=frame["node_id"], text="a " + frame["node_id"])
+
+
+def _interactions(rng, products, n=600):
+    frame = pd.DataFrame(
+        {
+            "user_id": rng.integers(0, 30, n).astype(str),
+            "product_id": rng.choice(products, n),
+            "time": np.sort(rng.integers(1, 21, n)),
+            "quantity": 1.0,
+            "value": 2.5,
+            "basket_id": rng.integers(0, 150, n).astype(str),
+            "store_id": "s",
+        }
+    )
+    return frame.astype({"time": "int64"})
+
+
+def _relations():
+    rows = [
+        ("Coupon", "c1", "appliesTo", "Product", "p03", 1.5, 5),
+        ("Coupon", "c1", "appliesTo", "Product", "p04", None, None),
+        ("Coupon", "c2", "appliesTo", "Product", "p03", 2.0, 12),
+        ("Coupon", "c2", "part_of", "Campaign", "Été ☀", 1.0, 12),
+        ("Coupon", "c2", "appliesTo", "Product", "unknown", 1.0, None),
+    ]
+    columns = ["source_label", "source_id", "relation", "target_label", "target_id", "weight", "time"]
+    return pd.DataFrame(rows, columns=columns).astype({"weight": "float64", "time": "Int64"})
+
+
+def build_tables(seed=0, **changes):
+    """Twenty products in nine types, thirty users, twenty periods."""
+    rng = np.random.default_rng(seed)
+    products = pd.DataFrame({"product_id": [f"p{i:02}" for i in range(20)][::-1]})
+    products["text"] = "product " + products["product_id"]
+    products["brand"] = [None if i % 5 == 0 else f"b{i % 3}" for i in range(20)]
+    taxonomy = _taxonomy()
+    types = taxonomy.loc[taxonomy["level"] == "type", "node_id"].unique()
+    members = pd.DataFrame({"product_id": products["product_id"], "level": "type"})
+    interactions = _interactions(rng, products["product_id"].to_numpy())
+    users = pd.DataFrame({"user_id": interactions["user_id"].unique()})
+    tables = Tables(
+        products=products,
+        taxonomy=taxonomy,
+        memberships=members.assign(node_id=[types[i % len(types)] for i in range(20)]),
+        interactions=interactions,
+        users=users,
+        relations=_relations(),
+        levels=LEVELS,
+        interest_level="category",
+        attributes={"brand": "Brand"},
+        rejects=pd.DataFrame(),
+        name="tiny",
+    )
+    return replace(tables, **changes)
+
+
+@pytest.fixture(scope="session")
+def make_dataset():
+    """Builds the tiny shop, with changes to its tables."""
+    return lambda seed=0, **changes: Dataset.from_tables(build_tables(seed, **changes))
+
+
+@pytest.fixture(scope="session")
+def dataset(make_dataset):
+    return make_dataset()
+
+
+@pytest.fixture(scope="session")
+def embedded_config(tmp_path_factory):
+    return StoreConfig(uri="embedded", home=tmp_path_factory.mktemp("graph"), heap="256m", retry_time=5)
+
+
+@pytest.fixture(scope="session")
+def embedded_store(embedded_config):
+    with GraphStore.open(embedded_config) as store:
+        yield store
+
+
+@pytest.fixture
+def empty_store(embedded_store):
+    """The store without a single node."""
+    embedded_store.write("MATCH (n) DETACH DELETE n")
+    return embedded_store

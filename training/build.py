@@ -1,0 +1,149 @@
+"""From a configuration to the parts of a run: graph, texts, cut-offs, model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from console import track
+from data.dataset import Dataset
+from encoders.text import TextEncoder
+from encoders.text_bank import TextBank
+from encoders.text_cache import FrozenCache
+from evidence.interest import EvidenceConfig
+from fusion.model import CrossAisle, ModelShape, Step
+from kg.load import LoadReport, load_graph
+from kg.readback import GraphData, read_graphs
+from kg.schema import level_labels
+from kg.store import GraphStore
+from training.config import TrainConfig
+from training.cutoffs import Chain, CutOff, Examples
+from training.graphs import ModelGraph, model_graph
+from training.module import TextPlan
+
+PRODUCT = "Product"
+
+
+def all_cutoffs(config: TrainConfig) -> list[int]:
+    """Every cut-off of the run, sorted."""
+    protocol = config.protocol
+    return sorted({*protocol.train_cutoffs, *protocol.refit_cutoffs, protocol.validation_cutoff, protocol.test_cutoff})
+
+
+def evidence_config(config: TrainConfig) -> EvidenceConfig:
+    """The evidence's configuration with the protocol's horizon."""
+    return replace(config.evidence, horizon=config.protocol.horizon)
+
+
+def load_and_read(config: TrainConfig, dataset: Dataset) -> tuple[LoadReport, dict[int, GraphData]]:
+    """Bring the graph into the store, unless it is there, and read it back as known at each cut-off."""
+    with GraphStore.open(config.store) as store:
+        report = load_graph(store, dataset, all_cutoffs(config), config.copurchase)
+        return report, read_graphs(store, all_cutoffs(config))
+
+
+def model_graphs(graphs: dict[int, GraphData]) -> dict[int, ModelGraph]:
+    """Prepare each cut-off's graph for the model."""
+    return {cutoff: model_graph(graph) for cutoff, graph in graphs.items()}
+
+
+def text_plan(dataset: Dataset) -> tuple[TextPlan, list[str]]:
+    """Where each label's texts are, and all texts: taxonomy levels from the top, then products."""
+    labels = level_labels(dataset)
+    spans: dict[str, tuple[int, int]] = {}
+    texts: list[str] = []
+    for name, level in dataset.catalogue.levels.items():
+        spans[labels[name]] = (len(texts), len(texts) + len(level))
+        texts += level.texts
+    spans[PRODUCT] = (len(texts), len(texts) + len(dataset.catalogue.product_texts))
+    return TextPlan(spans, PRODUCT), texts + dataset.catalogue.product_texts
+
+
+def text_bank(config: TrainConfig, texts: list[str]) -> TextBank:
+    """Encode every distinct text once; encodings are kept between runs."""
+    folder = Path(config.text_cache) if config.text_cache else None
+    return TextBank(TextEncoder(config.text), texts, FrozenCache(folder))
+
+
+def cutoff(config: TrainConfig, dataset: Dataset, chain: Chain, time: int, graph: ModelGraph) -> CutOff:
+    """Everything that is known at a cut-off."""
+    return CutOff(dataset, chain, time, graph, evidence_config(config), config.within)
+
+
+class ExampleStore:
+    """Training examples by cut-off, made when first asked for and kept for the phases of one run.
+
+    Args:
+        config: the run's.
+        dataset: the shop's data.
+        chain: levels from the interest level down.
+        graphs: by cut-off.
+    """
+
+    def __init__(self, config: TrainConfig, dataset: Dataset, chain: Chain, graphs: dict[int, ModelGraph]) -> None:
+        self.config, self.dataset, self.chain, self.graphs = config, dataset, chain, graphs
+        self._made: dict[int, tuple[Examples, list[Tensor]]] = {}
+
+    def get(self, times: Iterable[int]) -> tuple[list[Examples], list[list[Tensor]]]:
+        """Examples and per-child evidence of some cut-offs."""
+        for time in track([time for time in times if time not in self._made], "training examples"):
+            self._made[time] = self._make(time)
+        made = [self._made[time] for time in times]
+        return [examples for examples, _ in made], [items for _, items in made]
+
+    def _make(self, time: int) -> tuple[Examples, list[Tensor]]:
+        one = cutoff(self.config, self.dataset, self.chain, time, self.graphs[time])
+        items = [torch.from_numpy(step.items) for step in one.steps]
+        rng = np.random.default_rng([self.config.seed, time])
+        examples = Examples(one, self.config.protocol.horizon, self.config.examples, self._keeps_pairs(), rng)
+        return examples, items
+
+    def _keeps_pairs(self) -> bool:
+        cells = self.dataset.log.n_users * len(self.dataset.catalogue.interest) * 24 * 4
+        return cells * len(all_cutoffs(self.config)) <= self.config.examples.cache_mb * 2**20
+
+
+def shape_of(dataset: Dataset, bank: TextBank, last: CutOff) -> ModelShape:
+    """The sizes that the data fixes, from the latest cut-off (whose graph has every relation)."""
+    labels = level_labels(dataset)
+    contracted, interest = last.graph.contracted, last.interest
+    steps = [
+        Step(PRODUCT if level is None else labels[level.name], len(evidence.item_names), len(evidence.pair_names))
+        for level, evidence in zip(last.chain.levels, last.steps, strict=True)
+    ]
+    return ModelShape(
+        node_types=sorted(contracted.num_nodes),
+        edge_types=sorted(contracted.matrices),
+        interest=labels[dataset.catalogue.interest_level],
+        n_interest=len(dataset.catalogue.interest),
+        leaf=PRODUCT,
+        leaf_edges=sorted(last.graph.neighbours),
+        text_labels=list(labels.values()),
+        text_dim=bank.dim,
+        pair_features=len(interest.pair_names),
+        item_features=len(interest.item_names),
+        user_features=len(interest.user_names),
+        purchase_features=len(interest.purchase_names),
+        steps=steps,
+    )
+
+
+def fit_scales(model: CrossAisle, examples: list[Examples], items: list[list[Tensor]], seed: int) -> None:
+    """Take the scale of every input from training examples."""
+    rng = np.random.default_rng(seed)
+    model.pair_scale.fit([one.unseen_pairs(400, rng) for one in examples])
+    model.item_scale.fit([one.cutoff.items for one in examples])
+    histories = [one.cutoff.history.of_users(one.users) for one in examples]
+    figures = [torch.from_numpy(one.cutoff.interest.users(h)) for one, h in zip(examples, histories, strict=True)]
+    model.user_scale.fit(figures)
+    for number, step in enumerate(model.shape.steps):
+        head = model.get_submodule(f"within.within_{step.label}")
+        head.item_scale.fit([part[number] for part in items])  # type: ignore[union-attr,operator]
+        listed = [torch.from_numpy(one.choices[number].pairs) for one in examples if len(one.choices[number].user)]
+        if listed:
+            head.pair_scale.fit(listed)  # type: ignore[union-attr,operator]

@@ -1,0 +1,183 @@
+"""All that the model is given at one cut-off, and nothing from after it (targets apart)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from data.catalogue import Level
+from data.dataset import Dataset
+from data.log import Log
+from data.splits import Targets, targets
+from evidence.interest import EvidenceConfig, InterestEvidence
+from evidence.within import WithinConfig, WithinEvidence
+from fusion.model import Evidence
+from training.choices import Choices, list_choices
+from training.graphs import ModelGraph
+
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass
+class ExamplesConfig:
+    """Training examples.
+
+    Attributes:
+        max_siblings: siblings not chosen that are listed per choice below the interest level.
+        users_per_cutoff: users whose choices are listed, by step below the interest level counted from the top:
+            choices among few siblings are cheap to list, among products dear.
+        cache_mb: memory for the per-pair evidence of all training cut-offs; beyond it the evidence is computed
+            anew for every batch.
+    """
+
+    max_siblings: int = 50
+    users_per_cutoff: list[int] = field(default_factory=lambda: [800, 250])
+    cache_mb: int = 1500
+
+
+@dataclass(frozen=True)
+class Chain:
+    """The levels from the interest level down to products.
+
+    Attributes:
+        levels: the children's level of each step; None for products.
+        parents: for each step each child's parent, −1 for none.
+    """
+
+    levels: list[Level | None]
+    parents: list[IntArray]
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> Chain:
+        """The steps: interest level → level below (where there is one) → products."""
+        catalogue = dataset.catalogue
+        below = catalogue.below
+        if below is None:
+            return cls([None], [catalogue.interest.primary])
+        links = catalogue.links(below, catalogue.interest)
+        first = np.full(len(below), -1, dtype=np.int64)
+        filled = np.flatnonzero(np.diff(links.indptr))
+        for node in filled:
+            part = slice(links.indptr[node], links.indptr[node + 1])
+            first[node] = links.indices[part][np.argmax(links.data[part])]
+        return cls([below, None], [first, below.primary])
+
+
+class CutOff:
+    """Evidence, graph and (for training) examples at one cut-off.
+
+    Args:
+        dataset: the shop's data.
+        chain: levels from the interest level down.
+        cutoff: moment of prediction.
+        graph: as known at the cut-off.
+        evidence: what is counted at the interest level.
+        within: what is counted below it.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        chain: Chain,
+        cutoff: int,
+        graph: ModelGraph,
+        evidence: EvidenceConfig,
+        within: WithinConfig,
+    ) -> None:
+        catalogue = dataset.catalogue
+        self.dataset, self.chain, self.time, self.graph = dataset, chain, cutoff, graph
+        self.history = dataset.log.before(cutoff)
+        self.interest = InterestEvidence(dataset, catalogue.interest, catalogue.above, cutoff, evidence)
+        self.items = torch.from_numpy(self.interest.items)
+        self._known: dict[bytes, Evidence] | None = None
+        self.steps: list[WithinEvidence] = [
+            WithinEvidence(dataset, level, parent, cutoff, evidence, within)
+            for level, parent in zip(chain.levels, chain.parents, strict=True)
+        ]
+
+    def remember(self) -> None:
+        """Keep what `evidence` makes for users of the population, for a cut-off that is asked again and again."""
+        self._known = {}
+
+    def evidence(self, history: Log, rows: IntArray, pairs: npt.NDArray[np.float32] | None = None) -> Evidence:
+        """What the interest head is given for users with these histories.
+
+        Args:
+            history: the users' interactions before the cut-off, users numbered 0 … b − 1.
+            rows: their rows in the population, −1 for strangers.
+            pairs: their per-pair evidence, when it is known already.
+        """
+        key = rows.tobytes()
+        if self._known is not None and key in self._known:
+            return self._known[key]
+        made = self._evidence(history, rows, pairs)
+        if self._known is not None and (rows >= 0).all():
+            self._known[key] = made
+        return made
+
+    def _evidence(self, history: Log, rows: IntArray, pairs: npt.NDArray[np.float32] | None) -> Evidence:
+        bought, purchases, mask = self.interest.purchases(history)
+        pairs = self.interest.pairs(history, rows) if pairs is None else pairs
+        figures = self.interest.users(history)
+        return Evidence(
+            torch.from_numpy(pairs),
+            self.items,
+            torch.from_numpy(figures),
+            torch.from_numpy(bought),
+            torch.from_numpy(purchases),
+            torch.from_numpy(mask),
+        )
+
+
+class Examples:
+    """A cut-off's training examples: users with targets, what they took up, and their choices further down.
+
+    The per-pair evidence is kept when ``keep_pairs``; the evidence below the interest level is let go once the
+    choices are listed.
+    """
+
+    def __init__(
+        self, cutoff: CutOff, horizon: int, config: ExamplesConfig, keep_pairs: bool, rng: np.random.Generator
+    ) -> None:
+        dataset = cutoff.dataset
+        self.cutoff = cutoff
+        found: Targets = targets(dataset, dataset.catalogue.interest, cutoff.time, horizon)
+        self.users = found.users
+        self.unseen, self.hits = found.unseen, found.hits
+        self.choices = [self._list(cutoff, step, horizon, config, rng) for step in range(len(cutoff.steps))]
+        cutoff.steps = []
+        self._pairs = self._all_pairs() if keep_pairs else None
+
+    def _list(
+        self, cutoff: CutOff, step: int, horizon: int, config: ExamplesConfig, rng: np.random.Generator
+    ) -> Choices:
+        found = targets(cutoff.dataset, cutoff.chain.levels[step], cutoff.time, horizon)
+        most = config.users_per_cutoff[min(step, len(config.users_per_cutoff) - 1)]
+        if step == len(cutoff.steps) - 1:
+            most = config.users_per_cutoff[-1]
+        users = np.sort(rng.permutation(found.users)[:most])
+        return list_choices(cutoff.steps[step], cutoff.history, found.hits, users, config.max_siblings, rng)
+
+    def _all_pairs(self) -> npt.NDArray[np.float32]:
+        """Per-pair evidence of the users with targets, in their order."""
+        parts = [self._fresh_pairs(rows) for rows in np.array_split(self.users, max(1, len(self.users) // 128))]
+        return np.concatenate(parts)
+
+    def _fresh_pairs(self, rows: IntArray) -> npt.NDArray[np.float32]:
+        return self.cutoff.interest.pairs(self.cutoff.history.of_users(rows), rows)
+
+    def evidence(self, places: IntArray) -> Evidence:
+        """Evidence of some of the users with targets, by their places in ``users``."""
+        rows = self.users[places]
+        pairs = None if self._pairs is None else self._pairs[places]
+        return self.cutoff.evidence(self.cutoff.history.of_users(rows), rows, pairs)
+
+    def unseen_pairs(self, most: int, rng: np.random.Generator) -> Tensor:
+        """A sample of the per-pair evidence of unseen pairs, for standardisation, shape (n, width)."""
+        places = np.sort(rng.permutation(len(self.users))[:most])
+        pairs = self.evidence(places).pairs
+        return pairs[torch.from_numpy(self.unseen[self.users[places]])]

@@ -1,0 +1,146 @@
+"""From a parsed command line to a finished run folder."""
+
+from __future__ import annotations
+
+import multiprocessing
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from jsonargparse import ArgumentParser, Namespace
+
+from console import console, say
+from evaluation.report import write_report
+from kg.schema import level_labels
+from training import summary
+from training.config import TrainConfig
+from training.files import atomic, write_json
+from training.folder import CONFIG, RunFolder, environment
+from training.run import Job, LevelResult, Trained, attention_by_label
+from training.saved import save_model
+
+
+def run_job(parser: ArgumentParser, parsed: Namespace) -> int:
+    """Run the main job in its folder.
+
+    Args:
+        parser: made the command line; it also writes ``config.yaml``.
+        parsed: resolved settings, with ``out`` and ``resume``.
+
+    Returns:
+        0, or 130 after Ctrl-C, when the work folder is left for ``--resume``.
+
+    Raises:
+        InputError: something given is wrong. A folder that was made for the run and holds nothing yet is removed.
+    """
+    config = TrainConfig(**_settings(parser, parsed))
+    folder = RunFolder.new(parsed.out) if parsed.resume is None else RunFolder.resume(parsed.resume)
+    with folder.locked():
+        try:
+            if parsed.resume is None:
+                _write_config(parser, parsed, folder.work / CONFIG)
+            final = _run(config, folder)
+        except KeyboardInterrupt:
+            _stop_children()
+            say("interrupted", f"go on with: python train.py --resume {folder.work}")
+            return 130
+        except BaseException:
+            _stop_children()
+            _remove_if_empty(folder.work)
+            raise
+    say("done", f"{final / 'report.html'}")
+    return 0
+
+
+def _settings(parser: ArgumentParser, parsed: Namespace) -> dict[str, Any]:
+    """The fields of `TrainConfig`, as objects."""
+    made = parser.instantiate(parsed)
+    return {name: made[name] for name in TrainConfig.__dataclass_fields__}
+
+
+def _write_config(parser: ArgumentParser, parsed: Namespace, path: Path) -> None:
+    """Write the resolved settings, without passwords and with whole paths; read back they give the same run."""
+    kept = parsed.clone()
+    for name in ("config", "out", "resume"):
+        kept.pop(name, None)
+    kept.store.password = ""
+    for name in ("mapping", "root"):
+        if kept.data[name] is not None:
+            kept.data[name] = Path(kept.data[name]).resolve()
+    with atomic(path) as temporary:
+        temporary.write_text(parser.dump(kept, skip_validation=True), encoding="utf-8")
+
+
+def _run(config: TrainConfig, folder: RunFolder) -> Path:
+    job = Job(config, folder.work)
+    dataset = job.read_data()
+    process = job.start_baselines(dataset)
+    graphs = job.read_graph(dataset)
+    plan, bank = job.encode_texts(dataset)
+    trained, cutoff = job.train(dataset, graphs, plan, bank)
+    levels = job.test(dataset, trained, cutoff, process)
+    with job.cost.step("run folder") as line:
+        attention = attention_by_label(trained, cutoff)
+        figures = summary.metrics(levels, trained, attention)
+        facts = environment(config.seed, dataset.fingerprint)
+        write_json(folder.work / "metrics.json", figures)
+        summary.write_rankings(folder.work, dataset, levels)
+        _save(config, folder, trained, facts, dataset)
+        line.append("model, metrics, rankings")
+    write_json(folder.work / "environment.json", facts | {"steps": job.cost.to_json()})
+    content = summary.report_content(
+        folder.final.name, config, dataset, levels, trained, figures, folder.work / "logs", job.cost.steps, facts
+    )
+    write_report(content, folder.work / "report.html")
+    _print_results(levels)
+    return folder.finish()
+
+
+def _save(config: TrainConfig, folder: RunFolder, trained: Trained, facts: dict[str, Any], dataset: Any) -> None:  # noqa: ANN401
+    described = {
+        "protocol": asdict(config.protocol),
+        "levels": level_labels(dataset),
+        "interest_level": dataset.catalogue.interest_level,
+        "data_fingerprint": facts["data_fingerprint"],
+    }
+    save_model(folder.work, trained.module.model, trained.module.bank.encoder, described)
+
+
+def _print_results(levels: dict[str, LevelResult]) -> None:
+    """A short table of the test figures."""
+    from rich.table import Table
+
+    table = Table(title="Test: NDCG@20 (recall@20)")
+    table.add_column("model")
+    for name in levels:
+        table.add_column(name, justify="right")
+    models = dict.fromkeys(model for level in levels.values() for model in level.evaluations)
+    for model in models:
+        cells = [_cell(level, model) for level in levels.values()]
+        table.add_row(model, *cells, style="bold" if model == "crossaisle" else "")
+    console.print(table)
+
+
+def _cell(level: LevelResult, model: str) -> str:
+    if model not in level.evaluations:
+        return "–"
+    found = level.evaluations[model].summary
+    return f"{found['ndcg@20']:.4f} ({found['recall@20']:.4f})"
+
+
+def _stop_children() -> None:
+    for child in multiprocessing.active_children():
+        child.terminate()
+        child.join(5)
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+def _remove_if_empty(work: Path) -> None:
+    """Remove a work folder in which nothing was worked out yet."""
+    if (work / "checkpoints").exists() or (work / "baselines").exists():
+        return
+    for file in work.iterdir():
+        file.unlink()
+    work.rmdir()

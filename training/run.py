@@ -1,0 +1,310 @@
+"""The main job, step by step, in one folder."""
+
+from __future__ import annotations
+
+import copy
+import time
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+
+from console import say
+from data.catalogue import Level
+from data.dataset import Dataset
+from data.load import load
+from data.rejects import count_rejects, write_rejects
+from data.splits import Targets, targets
+from encoders.text_bank import TextBank
+from errors import InputError
+from evaluation.evaluate import Evaluation, co_purchase_vectors, evaluate
+from evaluation.ranking import Rankings, rank
+from evaluation.scorer import Problem
+from fusion.model import CrossAisle
+from training import baselines, build
+from training.config import TrainConfig
+from training.cost import CostLog
+from training.cutoffs import Chain, CutOff
+from training.files import read_json
+from training.graphs import ModelGraph
+from training.module import InterestModule, TextPlan
+from training.phases import PhaseResult, Phases, text_stage
+from training.scorer import CrossAisleScorer
+
+OURS = "crossaisle"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The outcome of the training phases.
+
+    Attributes:
+        module: the final module.
+        phases: what each phase found.
+        text: what became of the language model's tuning, JSON-ready.
+    """
+
+    module: InterestModule
+    phases: list[PhaseResult]
+    text: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class LevelResult:
+    """Test results at one level.
+
+    Attributes:
+        problem: the test problem.
+        targets: its targets.
+        rankings: by model, ours first.
+        evaluations: by model.
+        baselines: settings, trials and seconds of each baseline.
+    """
+
+    problem: Problem
+    targets: Targets
+    rankings: dict[str, Rankings]
+    evaluations: dict[str, Evaluation]
+    baselines: dict[str, dict[str, Any]]
+
+
+class Job:
+    """One run of the main job.
+
+    Args:
+        config: resolved configuration.
+        folder: work folder of the run; finished parts that lie there already are used.
+    """
+
+    def __init__(self, config: TrainConfig, folder: Path) -> None:
+        self.config, self.folder = config, folder
+        self.cost = CostLog()
+        self.began = time.time()
+        pl.seed_everything(config.seed, verbose=False)
+        if config.optimiser.threads:
+            torch.set_num_threads(config.optimiser.threads)
+
+    # -- steps -------------------------------------------------------------------------------------------
+
+    def read_data(self) -> Dataset:
+        """Read, validate and encode the data; write the rejected rows."""
+        with self.cost.step("data") as line:
+            dataset = load(self.config.data)
+            self.config.protocol.check(dataset.log)
+            write_rejects(dataset.tables, self.folder / "rejects.csv")
+            catalogue = dataset.catalogue
+            sizes = [f"{len(dataset.log):,} interactions", f"{len(dataset.user_ids):,} users"]
+            sizes += [f"{len(catalogue.product_ids):,} products", f"{len(catalogue.interest):,} categories"]
+            line.append(", ".join(sizes))
+            rejected = count_rejects(dataset.tables)
+            line.append(f"{int(rejected['rows'].sum()):,} rows rejected (rejects.csv)")
+        for note in dataset.tables.notes:
+            say("", note)
+        return dataset
+
+    def start_baselines(self, dataset: Dataset) -> BaseProcess:
+        """Begin the baselines beside the training."""
+        config = self.config
+        evidence = build.evidence_config(config)
+        folder = self.folder / "baselines"
+        return baselines.start(
+            baselines.Job(config.data, config.protocol, evidence, config.baselines, folder, config.seed)
+        )
+
+    def read_graph(self, dataset: Dataset) -> dict[int, ModelGraph]:
+        """Load the graph into the store and read it back."""
+        with self.cost.step("graph") as line:
+            report, graphs = build.load_and_read(self.config, dataset)
+            data = graphs[self.config.protocol.test_cutoff].data
+            edges = sum(len(data[t].edge_index[0]) for t in data.edge_types if not t[1].startswith("rev_"))
+            loaded = "unchanged in the store" if report.skipped else f"loaded at {report.rows_per_second:,.0f} rows/s"
+            line.append(f"{data.num_nodes:,} nodes, {edges:,} relations, {loaded}")
+            line.append(f"read back for {len(graphs)} cut-offs")
+            return build.model_graphs(graphs)
+
+    def encode_texts(self, dataset: Dataset) -> tuple[TextPlan, TextBank]:
+        """Encode every distinct text once."""
+        with self.cost.step("text") as line:
+            plan, texts = build.text_plan(dataset)
+            bank = build.text_bank(self.config, texts)
+            line.append(f"{len(bank.texts):,} distinct texts of {len(texts):,} nodes in {bank.dim} dimensions")
+            return plan, bank
+
+    def train(
+        self, dataset: Dataset, graphs: dict[int, ModelGraph], plan: TextPlan, bank: TextBank
+    ) -> tuple[Trained, CutOff]:
+        """Choose by validation, tune the language model, train again on all cut-offs before the test."""
+        config, chain = self.config, Chain.of(dataset)
+        with self.cost.step("evidence") as line:
+            validation = self._cutoff(dataset, chain, config.protocol.validation_cutoff, graphs)
+            store = build.ExampleStore(config, dataset, chain, graphs)
+            examples, items = store.get(config.protocol.train_cutoffs)
+            line.append(f"{sum(len(one.users) for one in examples):,} users at {len(examples)} cut-offs")
+        shape = build.shape_of(dataset, bank, validation)
+        torch.manual_seed(config.seed)
+        model = CrossAisle(shape, config.model)
+        build.fit_scales(model, examples, items, config.seed)
+        start = copy.deepcopy(model.state_dict())
+        phases = Phases(self.folder, config.optimiser, config.seed, store)
+        judge = Judge(dataset, validation, config.protocol.horizon)
+        chosen, text = self._choose(phases, model, bank, plan, judge)
+        found = chosen
+        if config.protocol.refit_cutoffs:
+            model.load_state_dict(start)
+            found = found + self._refit(phases, model, bank, plan, store, chosen, text)
+        module = InterestModule(model, bank, plan, [], config.optimiser, False, None)
+        if text["kept"]:
+            bank.refresh()
+        test = self._cutoff(dataset, chain, config.protocol.test_cutoff, graphs)
+        return Trained(module.eval(), found, text), test
+
+    def _cutoff(self, dataset: Dataset, chain: Chain, moment: int, graphs: dict[int, ModelGraph]) -> CutOff:
+        return build.cutoff(self.config, dataset, chain, moment, graphs[moment])
+
+    def _choose(
+        self, phases: Phases, model: CrossAisle, bank: TextBank, plan: TextPlan, judge: Judge
+    ) -> tuple[list[PhaseResult], dict[str, Any]]:
+        """The best epoch with a frozen language model, then whether tuning it keeps up with that."""
+        config, times = self.config, self.config.protocol.train_cutoffs
+        with self.cost.step("training") as line:
+            frozen = phases.run("choose", model, bank, plan, times, validate=judge)
+            line.append(f"epoch {frozen.epochs} of {len(frozen.validation)}, validation NDCG@20 {frozen.best:.4f}")
+        text: dict[str, Any] = {"strategy": config.text.strategy, "frozen": frozen.best, "tuned": None, "kept": False}
+        if not bank.encoder.tunable or not config.optimiser.text_epochs:
+            return [frozen], text
+        before = copy.deepcopy(bank.encoder.trainable_state())
+        weights = copy.deepcopy(model.state_dict())
+        with self.cost.step("text tuning") as line:
+            stage = text_stage(config.optimiser)
+            tuned = phases.run("text", model, bank, plan, times, config=stage, tune_text=True, validate=judge)
+            assert tuned.best is not None
+            assert frozen.best is not None
+            text |= {"tuned": tuned.best, "kept": tuned.best >= frozen.best}
+            kept = "kept" if text["kept"] else "not kept"
+            line.append(
+                f"{config.text.strategy}: validation NDCG@20 {tuned.best:.4f}, frozen {frozen.best:.4f}: {kept}"
+            )
+        if config.protocol.refit_cutoffs or not text["kept"]:
+            bank.encoder.load_trainable_state(before)
+            bank.reset()
+            model.load_state_dict(weights)
+        return [frozen, tuned], text
+
+    def _refit(
+        self,
+        phases: Phases,
+        model: CrossAisle,
+        bank: TextBank,
+        plan: TextPlan,
+        store: build.ExampleStore,
+        chosen: list[PhaseResult],
+        text: dict[str, Any],
+    ) -> list[PhaseResult]:
+        """Train from the start on all cut-offs before the test, as long as validation found best."""
+        config, times = self.config, self.config.protocol.refit_cutoffs
+        with self.cost.step("final fit") as line:
+            examples, items = store.get(times)
+            build.fit_scales(model, examples, items, config.seed)
+            found = [phases.run("final", model, bank, plan, times, stop_after=chosen[0].epochs)]
+            if text["kept"]:
+                stage, epochs = text_stage(config.optimiser), chosen[1].epochs
+                found.append(
+                    phases.run("final-text", model, bank, plan, times, config=stage, tune_text=True, stop_after=epochs)
+                )
+            line.append(f"{len(times)} cut-offs, {found[0].epochs} epochs")
+        return found
+
+    def test(self, dataset: Dataset, trained: Trained, cutoff: CutOff, process: BaseProcess) -> dict[str, LevelResult]:
+        """Rank the test users at every level, and measure our rankings and the baselines'."""
+        scorer = CrossAisleScorer(trained.module, cutoff)
+        with self.cost.step("ranking") as line:
+            ours = {level: self._rank(dataset, scorer, cutoff, level) for level in levels_of(dataset)}
+            users = len(next(iter(ours.values()))[1].users)
+            line.append(f"{len(ours)} levels, all unseen candidates of {users:,} users")
+        with self.cost.step("baselines") as line:
+            self._wait(process)
+            line.append(f"{len(self.config.baselines.names)} models, tuned on validation (begun beside the training)")
+        with self.cost.step("evaluation") as line:
+            results = {level: self._measure(*parts) for level, parts in ours.items()}
+            reached = {name: result.evaluations[OURS].summary["ndcg@20"] for name, result in results.items()}
+            line.append("NDCG@20 " + ", ".join(f"{name} {value:.4f}" for name, value in reached.items()))
+        return results
+
+    def _rank(
+        self, dataset: Dataset, scorer: CrossAisleScorer, cutoff: CutOff, name: str
+    ) -> tuple[Problem, Targets, Rankings]:
+        level = levels_of(dataset)[name]
+        problem = Problem(dataset, level, cutoff.time)
+        found = targets(dataset, level, cutoff.time, self.config.protocol.horizon)
+        return problem, found, rank(scorer.fit(problem), problem, found, seed=self.config.seed)
+
+    def _wait(self, process: BaseProcess) -> None:
+        process.join()
+        failure = self.folder / "baselines" / "error.json"
+        if failure.exists():
+            raise InputError(read_json(failure)["message"])
+        if process.exitcode:
+            raise RuntimeError(f"the baselines' process ended with exit code {process.exitcode}")
+
+    def _measure(self, problem: Problem, found: Targets, ours: Rankings) -> LevelResult:
+        there = baselines.collect(self.folder / "baselines" / problem.name, self.config.baselines.names)
+        rankings = {OURS: ours} | {name: ranking for name, (ranking, _) in there.items()}
+        vectors = co_purchase_vectors(problem.interactions)
+        evaluations = {name: evaluate(ranking, found, vectors=vectors) for name, ranking in rankings.items()}
+        return LevelResult(problem, found, rankings, evaluations, {name: facts for name, (_, facts) in there.items()})
+
+
+class Judge:
+    """Gives a module's validation figures; the evidence of the validation users is made once.
+
+    Args:
+        dataset: the shop's data.
+        cutoff: the validation cut-off.
+        horizon: of the targets.
+    """
+
+    def __init__(self, dataset: Dataset, cutoff: CutOff, horizon: int) -> None:
+        self.cutoff = cutoff
+        self.cutoff.remember()
+        self.problem = Problem(dataset, dataset.catalogue.interest, cutoff.time)
+        self.targets = targets(dataset, dataset.catalogue.interest, cutoff.time, horizon)
+        if not len(self.targets.users):
+            raise InputError(
+                f"nobody buys from a new category in the {horizon} periods from {cutoff.time}",
+                where="protocol.validation_cutoff",
+                remedy="Give an earlier cut-off or a longer horizon.",
+            )
+
+    def __call__(self, module: InterestModule) -> dict[str, float]:
+        """Validation NDCG and recall at 20, at the interest level."""
+        rankings = rank(CrossAisleScorer(module, self.cutoff).fit(self.problem), self.problem, self.targets, 20)
+        summary = evaluate(rankings, self.targets, ks=(20,)).summary
+        return {name: float(summary[name] or 0.0) for name in ("ndcg@20", "recall@20")}
+
+
+def levels_of(dataset: Dataset) -> dict[str, Level | None]:
+    """The levels that are ranked, by name: interest, the one below it (where there is one), products."""
+    catalogue = dataset.catalogue
+    named = [level for level in (catalogue.interest, catalogue.below) if level is not None]
+    return {level.name: level for level in named} | {"product": None}
+
+
+def attention_by_label(trained: Trained, cutoff: CutOff) -> dict[str, dict[str, dict[str, float]]]:
+    """Mean and spread over the nodes of each modality's attention weight, by label."""
+    model = trained.module.model
+    with torch.inference_mode():
+        nodes = trained.module.nodes(cutoff)
+    found = {}
+    for label, weights in nodes.attention.items():
+        values = weights.float().cpu().numpy()
+        names = model.get_submodule(f"fusion.fuse_{label}").names
+        assert isinstance(names, list)
+        found[label] = {
+            name: {"mean": float(np.mean(values[:, i])), "std": float(np.std(values[:, i]))}
+            for i, name in enumerate(names)
+        }
+    return found

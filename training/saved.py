@@ -1,0 +1,91 @@
+"""A trained model on disk: weights as safetensors, everything else as JSON; nothing is unpickled."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from jsonargparse import ArgumentParser
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from encoders.text import TextEncoder
+from encoders.text_config import TextConfig
+from errors import InputError
+from fusion.model import CrossAisle, ModelConfig, ModelShape
+from training.files import atomic, read_json, write_json
+
+FORMAT = 1
+
+
+def save_model(folder: Path, model: CrossAisle, encoder: TextEncoder, facts: dict[str, Any]) -> None:
+    """Write ``model.safetensors`` and ``model.json``.
+
+    Args:
+        folder: of the run.
+        model: its weights are saved under ``model.``.
+        encoder: its tuned weights, if any, under ``text.``.
+        facts: what else a reader must know (cut-offs, levels, data), JSON-ready.
+    """
+    tensors = {f"model.{name}": value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+    tensors |= {f"text.{name}": value.detach().cpu().contiguous() for name, value in encoder.trainable_state().items()}
+    with atomic(folder / "model.safetensors") as temporary:
+        save_file(tensors, temporary)
+    described = {
+        "format": FORMAT,
+        "shape": asdict(model.shape),
+        "model": asdict(model.config),
+        "text": asdict(encoder.config),
+        "text_fingerprint": encoder.fingerprint(),
+    }
+    write_json(folder / "model.json", described | facts)
+
+
+def load_model(folder: Path) -> tuple[CrossAisle, TextEncoder, dict[str, Any]]:
+    """Read a model back.
+
+    Returns:
+        The model in evaluation mode, its text encoder, and the facts that were saved with them.
+
+    Raises:
+        InputError: a file is missing, damaged or of another version.
+    """
+    facts = _facts(folder / "model.json")
+    tensors = _tensors(folder / "model.safetensors")
+    model = CrossAisle(_build(ModelShape, facts["shape"]), _build(ModelConfig, facts["model"]))
+    encoder = TextEncoder(_build(TextConfig, facts["text"]))
+    model.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
+    tuned = {name[5:]: value for name, value in tensors.items() if name.startswith("text.")}
+    if tuned:
+        encoder.load_trainable_state(tuned)
+    return model.eval(), encoder, facts
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    remedy = "Give the folder of a finished run."
+    try:
+        facts: dict[str, Any] = read_json(path)
+        version = facts["format"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError("this is no whole run", where=str(path), remedy=remedy) from error
+    if version != FORMAT:
+        remedy = "Train again, or use the version that made it."
+        raise InputError(f"format {version}; this version reads {FORMAT}", where=str(path), remedy=remedy)
+    return facts
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise InputError("the weights cannot be read", where=str(path), remedy="Train again.") from error
+    return tensors
+
+
+def _build(kind: type[Any], values: dict[str, Any]) -> Any:  # noqa: ANN401
+    """A dataclass from plain values, types checked."""
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(kind, "it")
+    return parser.instantiate(parser.parse_object({"it": values})).it

@@ -1,0 +1,152 @@
+"""The trained model under the contract of all scorers: log-probabilities at each level, factorised from the top."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from data.log import Log
+from data.splits import unseen_categories
+from evaluation.scorer import Problem, Scorer
+from fusion.model import Nodes
+from fusion.within import WithinHead
+from training.cutoffs import CutOff
+from training.module import InterestModule, to_device
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Encoded:
+    """A cut-off's nodes and, by step, the children's vectors, of shape (children, dim), and constant scores."""
+
+    nodes: Nodes
+    vectors: list[Tensor]
+    constant: list[FloatArray]
+
+
+class CrossAisleScorer(Scorer):
+    """Scores of the trained model: log p(category), + log p(type | category), + log p(product | type).
+
+    Args:
+        module: the trained module; put in evaluation mode.
+        cutoff: with the evidence of all levels.
+        chunk: products encoded at a time.
+    """
+
+    name = "crossaisle"
+
+    def __init__(self, module: InterestModule, cutoff: CutOff, chunk: int = 20_000) -> None:
+        self.module, self.cutoff, self.chunk = module, cutoff, chunk
+        self.step = -1
+        self._encoded: _Encoded | None = None
+
+    def fit(self, problem: Problem) -> Self:
+        """Choose the level; the model is trained already.
+
+        Raises:
+            ValueError: the problem's cut-off is another one.
+        """
+        if problem.cutoff != self.cutoff.time:
+            raise ValueError(f"the evidence is of cut-off {self.cutoff.time}, not {problem.cutoff}")
+        interest = problem.level is problem.dataset.catalogue.interest
+        self.step = -1 if interest else [level is problem.level for level in self.cutoff.chain.levels].index(True)
+        return self
+
+    @torch.inference_mode()
+    def encode(self) -> _Encoded:
+        """Encode all nodes, once; products only when their level is asked for."""
+        if self._encoded is None or len(self._encoded.vectors) <= self.step:
+            self.module.eval()
+            nodes = self.module.nodes(self.cutoff)
+            vectors, constant = [], []
+            for step in range(self.step + 1):
+                label = self.module.model.shape.steps[step].label
+                vectors.append(self._leaves(nodes) if self._is_leaf(step) else nodes.vectors[label])
+                items = torch.from_numpy(self.cutoff.steps[step].items).to(self.module.device)
+                constant.append(self._head(step).of_item(items).cpu().numpy())
+            self._encoded = _Encoded(nodes, vectors, constant)
+        return self._encoded
+
+    def _is_leaf(self, step: int) -> bool:
+        return step == len(self.cutoff.chain.levels) - 1
+
+    def _head(self, step: int) -> WithinHead:
+        head = self.module.model.within[f"within_{self.module.model.shape.steps[step].label}"]
+        assert isinstance(head, WithinHead)
+        return head
+
+    def _leaves(self, nodes: Nodes) -> Tensor:
+        first, last = self.module.plan.spans[self.module.plan.leaf]
+        out = []
+        for start in range(first, last, self.chunk):
+            positions = torch.arange(start, min(start + self.chunk, last))
+            neighbours = self.cutoff.graph.rows((positions - first).numpy())
+            moved = {edge: matrix.to(self.module.device) for edge, matrix in neighbours.items()}
+            out.append(self.module.model.leaves(nodes, moved, self.module.bank.embed(positions))[0])
+        return torch.cat(out)
+
+    @torch.inference_mode()
+    def score(self, history: Log, rows: IntArray) -> FloatArray:
+        """Log-probabilities of the level's items, shape (b, items); −inf in categories bought from before."""
+        parts, users = self.parts(history, rows)
+        scores = _log_softmax(
+            np.sum(list(parts.values()), axis=0), unseen_categories(history, self.cutoff.interest.level)
+        )
+        encoded = self.encode()
+        for step in range(self.step + 1):
+            within = self._within(step, history, users, encoded)
+            parent = self.cutoff.chain.parents[step]
+            scores = np.where(parent >= 0, scores[:, np.maximum(parent, 0)], -np.inf) + within
+        return np.asarray(scores, dtype=np.float32)
+
+    @torch.inference_mode()
+    def parts(self, history: Log, rows: IntArray) -> tuple[dict[str, FloatArray], Tensor]:
+        """Parts of the interest score, each of shape (b, categories), and the users' vectors, shape (b, dim)."""
+        encoded = self.encode()
+        evidence = to_device(self.cutoff.evidence(history, rows), self.module.device)
+        users, _ = self.module.model.users(encoded.nodes, evidence)
+        parts = self.module.model.interest(encoded.nodes, users, evidence)
+        return {name: part.float().cpu().numpy() for name, part in parts.items()}, users
+
+    def _within(self, step: int, history: Log, users: Tensor, encoded: _Encoded) -> FloatArray:
+        """log p(child | parent) of all children, shape (b, children)."""
+        head, evidence = self._head(step), self.cutoff.steps[step]
+        scores = (head.of_user(users) @ encoded.vectors[step].T).float().cpu().numpy()
+        scores += encoded.constant[step]
+        weight, mean, scale = (
+            tensor.detach().cpu().numpy()
+            for tensor in (head.pair.weight[0], head.pair_scale.mean, head.pair_scale.scale)
+        )
+        for i, pair in enumerate(evidence.pairs(history)):
+            scores += weight[i] * np.clip((pair - mean[i]) * scale[i], -6, 6)
+        return _log_share(scores, evidence.parent)
+
+
+def _log_softmax(scores: FloatArray, allowed: npt.NDArray[np.bool_]) -> FloatArray:
+    """Log-softmax over the allowed columns of each row; −inf elsewhere."""
+    masked = np.where(allowed, scores, -np.inf)
+    top = masked.max(axis=1, keepdims=True)
+    top = np.where(np.isfinite(top), top, 0)
+    total = np.exp(masked - top).sum(axis=1, keepdims=True)
+    return np.asarray(masked - top - np.log(np.maximum(total, 1e-30)), dtype=np.float32)
+
+
+def _log_share(scores: FloatArray, parent: IntArray) -> FloatArray:
+    """Log-softmax among siblings along the last axis; columns without a parent are left as they are."""
+    order = np.argsort(parent, kind="stable")
+    known = order[parent[order] >= 0]
+    starts = np.flatnonzero(np.diff(parent[known], prepend=-1))
+    sizes = np.diff(np.append(starts, len(known)))
+    sorted_scores = scores[:, known]
+    top = np.repeat(np.maximum.reduceat(sorted_scores, starts, axis=1), sizes, axis=1) if len(known) else sorted_scores
+    total = np.add.reduceat(np.exp(sorted_scores - top), starts, axis=1) if len(known) else sorted_scores
+    out = scores.copy()
+    out[:, known] = sorted_scores - top - np.repeat(np.log(total), sizes, axis=1)
+    return out
