@@ -65,6 +65,7 @@ class DataConfig:
         mapping: YAML file that says what your files' columns mean, for source tabular; default none.
         root: folder of the files that the mapping names; default none: the mapping's own root or folder.
         max_users: keep a seeded sample of at most so many users, with all products; default none: keep all.
+        max_products: keep at most so many products, those with the most lines; default none: keep all.
         seed: seed of that sample; default 0.
         synthetic: size and structure of the made-up data, for source synthetic.
     """
@@ -74,5 +75,6 @@ class DataConfig:
     mapping: Path | None = None
     root: Path | None = None
     max_users: int | None = None
+    max_products: int | None = None
     seed: int = 0
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)

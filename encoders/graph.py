@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -126,7 +127,9 @@ def to_torch(matrix: sp.csr_array) -> Tensor:
     """A SciPy CSR matrix as a sparse CSR tensor, float32."""
     rows, columns = (torch.from_numpy(part.astype(np.int64)) for part in (matrix.indptr, matrix.indices))
     values = torch.from_numpy(matrix.data.astype(np.float32))
-    return torch.sparse_csr_tensor(rows, columns, values, matrix.shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # "beta state"; the invariants hold by construction
+        return torch.sparse_csr_tensor(rows, columns, values, matrix.shape)
 
 
 class SparseProduct(torch.autograd.Function):

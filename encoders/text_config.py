@@ -66,7 +66,7 @@ class TextConfig:
     precision: Precision = "auto"
     sample: int = 16
     refresh_every: int = 25
-    unbiased: bool = True
+    unbiased: bool = False
 
     def __post_init__(self) -> None:
         for name, allowed in (("pooling", Pooling), ("strategy", Strategy), ("precision", Precision)):

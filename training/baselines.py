@@ -5,23 +5,29 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache, partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
 
+from console import say
 from data.config import DataConfig
 from data.dataset import Dataset
 from data.load import load
-from data.splits import ProtocolConfig, targets
+from data.splits import ProtocolConfig, Targets, targets
 from errors import InputError
 from evaluation.baselines import default_grids
-from evaluation.ranking import Rankings
-from evaluation.scorer import Problem
-from evaluation.tuning import run_baselines, settings
-from evidence.interest import EvidenceConfig
+from evaluation.boosting import LightGbm, default_grid, tune_lightgbm
+from evaluation.factorised import Factorised
+from evaluation.ranking import Rankings, rank
+from evaluation.scorer import Problem, Scorer
+from evaluation.tuning import Baseline, Tuned, run_baselines, settings
+from evidence.interest import EvidenceConfig, InterestEvidence
 from training.files import atomic, read_json, write_json
 
 
@@ -31,7 +37,8 @@ class BaselineConfig:
 
     Attributes:
         names: the baselines, of ``popularity``, ``recent_popularity``, ``item_cosine``, ``ease``, ``als`` and
-            ``lightgbm``; those that do not fit a level's size are left out there.
+            ``lightgbm`` (below the interest level carried down by recent shares); those that do not fit a level's
+            size are left out there.
         threads: CPU threads of the baselines' process.
     """
 
@@ -100,30 +107,87 @@ def run(job: Job, dataset: Dataset) -> None:
     """Tune and rank every baseline at every level; what is there already is left as it is."""
     job.folder.mkdir(parents=True, exist_ok=True)
     (job.folder / "error.json").unlink(missing_ok=True)
-    catalogue, protocol = dataset.catalogue, job.protocol
-    levels = [catalogue.interest, None] if catalogue.below is None else [catalogue.interest, catalogue.below, None]
+    catalogue = dataset.catalogue
+    boosted = _Boosted(job)
+    levels = [catalogue.interest, catalogue.below, None] if catalogue.below else [catalogue.interest, None]
     for level in levels:
-        test = Problem(dataset, level, protocol.test_cutoff)
-        folder = job.folder / test.name
-        folder.mkdir(exist_ok=True)
-        grids = _grids(test, job)
-        for name, grid in grids.items():
-            if name not in job.baselines.names or (folder / f"{name}.npz").exists():
-                continue
+        test = Problem(dataset, level, job.protocol.test_cutoff)
+        for name, grid in default_grids(test).items():
+            if name in job.baselines.names:
+                _finish(job, test, name, partial(_simple, name=name, grid=grid))
+    for level in levels if "lightgbm" in job.baselines.names else []:
+        test = Problem(dataset, level, job.protocol.test_cutoff)
+        _finish(job, test, "lightgbm", boosted.run)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """A level's problems and targets at the validation and the test cut-off."""
+
+    validation: Problem
+    wanted: Targets
+    test: Problem
+    test_targets: Targets
+
+
+def _finish(job: Job, test: Problem, name: str, make: Callable[[_Parts], Baseline]) -> None:
+    """Make a baseline's rankings and facts at a level, unless they are there."""
+    folder = job.folder / test.name
+    folder.mkdir(exist_ok=True)
+    if (folder / f"{name}.npz").exists():
+        return
+    validation, horizon = test.at(job.protocol.validation_cutoff), job.protocol.horizon
+    wanted, test_targets = (targets(test.dataset, test.level, p.cutoff, horizon) for p in (validation, test))
+    baseline = make(_Parts(validation, wanted, test, test_targets))
+    facts = {
+        "settings": settings(baseline.tuned.scorer),
+        "trials": [vars(trial) for trial in baseline.tuned.trials],
+        "seconds": baseline.seconds,
+    }
+    write_json(folder / f"{name}.json", facts)
+    save_rankings(baseline.rankings, folder / f"{name}.npz")
+
+
+def _simple(parts: _Parts, name: str, grid: list[Scorer]) -> Baseline:
+    return run_baselines({name: grid}, parts.validation, parts.wanted, parts.test, parts.test_targets)[name]
+
+
+class _Boosted:
+    """LightGBM at the interest level, and below it that same model carried down by shares."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self._top: tuple[LightGbm, Problem, Tuned] | None = None
+
+    def run(self, parts: _Parts) -> Baseline:
+        """Tune, fit and rank at a level."""
+        started = perf_counter()
+        scorer, fitted, tuned = self._fitted(parts)
+        if parts.test.level is not fitted.level:
+            factorised = Factorised(scorer, fitted=fitted).fit(parts.test)
+            tuned = Tuned(factorised, [], 0)
+        rankings = rank(tuned.scorer, parts.test, parts.test_targets)
+        seconds = perf_counter() - started
+        say("baseline", f"lightgbm ({parts.test.name}): {seconds:.1f} s")
+        return Baseline(rankings, tuned, seconds)
+
+    def _fitted(self, parts: _Parts) -> tuple[LightGbm, Problem, Tuned]:
+        if self._top is None:
+            dataset, protocol = parts.test.dataset, self.job.protocol
+            interest = dataset.catalogue.interest
+            test = Problem(dataset, interest, protocol.test_cutoff)
             validation = test.at(protocol.validation_cutoff)
-            found = [targets(dataset, level, p.cutoff, protocol.horizon) for p in (validation, test)]
-            baseline = run_baselines({name: grid}, validation, found[0], test, found[1])[name]
-            facts = {
-                "settings": settings(baseline.tuned.scorer),
-                "trials": [vars(trial) for trial in baseline.tuned.trials],
-                "seconds": baseline.seconds,
-            }
-            write_json(folder / f"{name}.json", facts)
-            save_rankings(baseline.rankings, folder / f"{name}.npz")
+            wanted = targets(dataset, interest, validation.cutoff, protocol.horizon)
+            grid = default_grid(protocol, self.job.baselines.threads, self.job.seed)
+            provider = lru_cache(None)(self._evidence(dataset))
+            tuned = tune_lightgbm(grid, validation, wanted, test, protocol.refit_cutoffs, evidence=provider)
+            assert isinstance(tuned.scorer, LightGbm)
+            self._top = (tuned.scorer, test, tuned)
+        return self._top
 
-
-def _grids(test: Problem, job: Job) -> dict[str, Any]:
-    return default_grids(test)
+    def _evidence(self, dataset: Dataset) -> Callable[[int], InterestEvidence]:
+        catalogue = dataset.catalogue
+        return lambda cutoff: InterestEvidence(dataset, catalogue.interest, catalogue.above, cutoff, self.job.evidence)
 
 
 def collect(folder: Path, names: list[str]) -> dict[str, tuple[Rankings, dict[str, Any]]]:
