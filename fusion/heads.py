@@ -13,17 +13,20 @@ class HeadConfig:
 
     Attributes:
         hidden: widths of the MLP over pair, item and user evidence.
-        dropout: dropout inside the MLP.
+        dropout: dropout inside the MLP and on the normalised user vectors.
+        match_scale: factor of the match of user and category vectors; small, so that the match refines what the
+            evidence says (validation NDCG@20 on Complete Journey: 1.0 .2957, 0.2 .2969, without a match .2947).
     """
 
     hidden: tuple[int, int] = (64, 32)
     dropout: float = 0.2
+    match_scale: float = 0.2
 
 
 class InterestHead(nn.Module):
     """Score of each (user, category) pair at the interest level.
 
-    s_uc = w · [e_uc ; i_c] + MLP([e_uc ; i_c ; f_u]) + BN(u) · (v_c − v̄) / √d: a linear skip and a small MLP over
+    s_uc = w · [e_uc ; i_c] + MLP([e_uc ; i_c ; f_u]) + α BN(u) · (v_c − v̄) / √d: a linear skip and a small MLP over
     the evidence (wide and deep, Cheng et al., DLRS 2016), plus the match of the learnt vectors. The match is
     centred on both sides (batch-normalised users, vectors less their mean), so that it says who differs from
     whom, and leaves each category's level to the evidence, which knows the time: an uncentred match learnt the
@@ -51,6 +54,7 @@ class InterestHead(nn.Module):
         )
         self.user_norm = nn.BatchNorm1d(dim, affine=False)
         self.user_dropout = nn.Dropout(config.dropout)
+        self.match_scale = config.match_scale / dim**0.5
         nn.init.zeros_(self.linear.weight)
 
     def forward(
@@ -74,7 +78,7 @@ class InterestHead(nn.Module):
         linear = pairs @ weight[:split] + items @ weight[split:]
         hidden = self.of_pair(pairs) + self.of_item(items)[None] + self.of_user(figures)[:, None]
         centred = vectors - vectors.mean(dim=0)
-        match = self.user_dropout(self._normalise(users)) @ centred.T / vectors.shape[-1] ** 0.5
+        match = self.match_scale * (self.user_dropout(self._normalise(users)) @ centred.T)
         return {"linear": linear, "deep": self.deep(hidden).squeeze(-1), "match": match}
 
     def _normalise(self, users: Tensor) -> Tensor:

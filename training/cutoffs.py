@@ -103,25 +103,24 @@ class CutOff:
         """Keep what `evidence` makes for users of the population, for a cut-off that is asked again and again."""
         self._known = {}
 
-    def evidence(self, history: Log, rows: IntArray, pairs: npt.NDArray[np.float32] | None = None) -> Evidence:
+    def evidence(self, history: Log, rows: IntArray) -> Evidence:
         """What the interest head is given for users with these histories.
 
         Args:
             history: the users' interactions before the cut-off, users numbered 0 … b − 1.
             rows: their rows in the population, −1 for strangers.
-            pairs: their per-pair evidence, when it is known already.
         """
         key = rows.tobytes()
         if self._known is not None and key in self._known:
             return self._known[key]
-        made = self._evidence(history, rows, pairs)
+        made = self._evidence(history, rows)
         if self._known is not None and (rows >= 0).all():
             self._known[key] = made
         return made
 
-    def _evidence(self, history: Log, rows: IntArray, pairs: npt.NDArray[np.float32] | None) -> Evidence:
+    def _evidence(self, history: Log, rows: IntArray) -> Evidence:
         bought, purchases, mask = self.interest.purchases(history)
-        pairs = self.interest.pairs(history, rows) if pairs is None else pairs
+        pairs = self.interest.pairs(history, rows)
         figures = self.interest.users(history)
         return Evidence(
             torch.from_numpy(pairs),
@@ -150,6 +149,8 @@ class Examples:
         self.unseen, self.hits = found.unseen, found.hits
         self.choices = [self._list(cutoff, step, horizon, config, rng) for step in range(len(cutoff.steps))]
         cutoff.steps = []
+        own = cutoff.history.of_users(self.users)
+        self._purchases, self._figures = cutoff.interest.purchases(own), cutoff.interest.users(own)
         self._pairs = self._all_pairs() if keep_pairs else None
 
     def _list(
@@ -172,9 +173,17 @@ class Examples:
 
     def evidence(self, places: IntArray) -> Evidence:
         """Evidence of some of the users with targets, by their places in ``users``."""
-        rows = self.users[places]
-        pairs = None if self._pairs is None else self._pairs[places]
-        return self.cutoff.evidence(self.cutoff.history.of_users(rows), rows, pairs)
+        bought, purchases, mask = (array[places] for array in self._purchases)
+        longest = max(1, int(mask.sum(axis=1).max(initial=0)))
+        pairs = self._fresh_pairs(self.users[places]) if self._pairs is None else self._pairs[places]
+        return Evidence(
+            torch.from_numpy(pairs),
+            self.cutoff.items,
+            torch.from_numpy(self._figures[places]),
+            torch.from_numpy(bought[:, :longest]),
+            torch.from_numpy(purchases[:, :longest]),
+            torch.from_numpy(mask[:, :longest]),
+        )
 
     def unseen_pairs(self, most: int, rng: np.random.Generator) -> Tensor:
         """A sample of the per-pair evidence of unseen pairs, for standardisation, shape (n, width)."""
