@@ -8,7 +8,7 @@ import sys
 import warnings
 from pathlib import Path
 
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace
+from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace
 
 from console import console, say
 from errors import InputError
@@ -26,6 +26,7 @@ def build_parser() -> ArgumentParser:
         "next, and report honestly whether that beats simpler models.",
         default_env=True,
         env_prefix="CROSSAISLE",
+        exit_on_error=False,
     )
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file, or a preset: default, smoke, gpu")
     parser.add_class_arguments(TrainConfig, as_group=False)
@@ -61,6 +62,11 @@ def _preset(before: str, argument: str) -> str:
     return argument
 
 
+def _presets() -> list[str]:
+    """Names that --config knows."""
+    return [path.stem for path in PRESETS.glob("*.yaml")]
+
+
 def keep_freed_memory() -> None:
     """Let glibc keep large freed blocks for the next step; giving them back each time costs a fifth of a step."""
     if not sys.platform.startswith("linux"):
@@ -88,9 +94,11 @@ def main(arguments: list[str] | None = None) -> int:
         from training.job import run_job
 
         return run_job(parser, parsed)
-    except InputError as error:
+    except (InputError, ArgumentError) as error:
         console.print("[bold red]error[/bold red]", end=" ")
-        console.print(str(error), markup=False)
+        console.print(str(error), markup=False, soft_wrap=True)
+        if isinstance(error, ArgumentError):
+            console.print(f"  --help lists all settings; presets: {', '.join(sorted(_presets()))}.", soft_wrap=True)
         return 2
     except KeyboardInterrupt:
         say("interrupted", "before anything was worth keeping")

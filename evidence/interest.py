@@ -109,6 +109,12 @@ class InterestEvidence:
         self._idf = np.log((log.n_users + 1) / (buyers_of + 1)).astype(np.float32)
         self._population = self._profile(variants["log"])
 
+    def profiles(self) -> FloatArray:
+        """Each category's cosine with all categories, centred and of length 4, shape (categories, categories)."""
+        centred = self._cosine["cosine"] - self._cosine["cosine"].mean(axis=0)
+        length = np.linalg.norm(centred, axis=1, keepdims=True)
+        return np.asarray(4 * centred / np.maximum(length, 1e-6), dtype=np.float32)
+
     def _profile(self, counts: sp.csr_array) -> sp.csr_array:
         """TF-IDF histories of length 1."""
         weighted = sp.csr_array(counts.multiply(self._idf[None, :]))
@@ -252,11 +258,11 @@ class InterestEvidence:
         """
         variants = self.variants(history)
         out = [variants[name] @ weights for (name, _), weights in self._ease.items()]
-        out += [variants["binary"] @ weights for weights in self._cosine.values()]
+        out += [_log(variants["binary"] @ weights) for weights in self._cosine.values()]
         out.append(_max_similarity(variants["binary"], self._cosine["cosine"]))
         profile = self._profile(variants["log"])
         half_life = self.config.periods(self.config.half_life)
-        out.append(user_neighbours(profile, self._population, self.config.neighbours, rows))
+        out.append(_log(user_neighbours(profile, self._population, self.config.neighbours, rows)))
         mix = store_mix(history, self._n_stores, self.cutoff, half_life) if self._store_lift else None
         out += [mix @ lift for lift in self._store_lift if mix is not None]
         if self._parents is not None:
@@ -283,6 +289,11 @@ class InterestEvidence:
 def _scale(n_users: int) -> float:
     """λ is stated for about 2,500 users; the Gram matrix grows with their number."""
     return n_users / 2500
+
+
+def _log(scores: FloatArray) -> FloatArray:
+    """Logs of scores that are never negative."""
+    return np.log(scores + np.float32(1e-3))
 
 
 def _parent_shares(dataset: Dataset, level: Level, above: Level | None) -> sp.csr_array | None:

@@ -131,7 +131,7 @@ class WithinEvidence:
         if n_stores:
             part = log.between(self.cutoff - self.windows.periods(self.config.store_window), self.cutoff)
             self._stores = by_store(part, n_stores, self.of_product)
-            self._store_mean = np.asarray(self._stores.sum(axis=0), dtype=np.float32).ravel() / np.float32(n_stores)
+            self._store_total = np.asarray(self._stores.sum(axis=0), dtype=np.float32).ravel()
 
     def _fit_attributes(self, dataset: Dataset, log: Log, level: Level | None) -> None:
         """Which attribute value each product has, and the values' overall shares (for products only)."""
@@ -170,7 +170,7 @@ class WithinEvidence:
         mix = store_mix(history, self._stores.shape[0], self.cutoff, self.windows.periods(self.windows.half_life))
         local = np.asarray((mix @ self._stores).toarray(), dtype=np.float32)
         total = self.siblings_sum(local)
-        share = self._store_mean / np.maximum(self.siblings_sum(self._store_mean[None])[0], 1e-9)
+        share = self._store_total / np.maximum(self.siblings_sum(self._store_total[None])[0], 1e-9)
         smoothing = 0.5 * share
         ratio = np.log((local + smoothing + 1e-4) / (total * share + smoothing + 1e-4))
         ratio[np.asarray(mix.sum(axis=1)).ravel() == 0] = 0

@@ -93,7 +93,7 @@ class CoPurchaseConfig:
     unit: Literal["user", "basket"] = "user"
     window: int | None = None
     top_k: int = 15
-    below_top_k: int = 10
+    below_top_k: int = 5
     min_support: int = 5
     score: Literal["cosine", "lift", "confidence"] = "cosine"
     block_entries: int = 4_000_000

@@ -100,12 +100,8 @@ class ExampleStore:
         one = cutoff(self.config, self.dataset, self.chain, time, self.graphs[time])
         items = [torch.from_numpy(step.items) for step in one.steps]
         rng = np.random.default_rng([self.config.seed, time])
-        examples = Examples(one, self.config.protocol.horizon, self.config.examples, self._keeps_pairs(), rng)
-        return examples, items
-
-    def _keeps_pairs(self) -> bool:
-        cells = self.dataset.log.n_users * len(self.dataset.catalogue.interest) * 24 * 4
-        return cells * len(all_cutoffs(self.config)) <= self.config.examples.cache_mb * 2**20
+        room = self.config.examples.cache_mb * 2**20 - sum(kept.pair_bytes for kept, _ in self._made.values())
+        return Examples(one, self.config.protocol.horizon, self.config.examples, room, rng), items
 
 
 def shape_of(dataset: Dataset, bank: TextBank, last: CutOff) -> ModelShape:

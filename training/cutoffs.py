@@ -93,6 +93,7 @@ class CutOff:
         self.history = dataset.log.before(cutoff)
         self.interest = InterestEvidence(dataset, catalogue.interest, catalogue.above, cutoff, evidence)
         self.items = torch.from_numpy(self.interest.items)
+        self.profiles = torch.from_numpy(self.interest.profiles())
         self._known: dict[bytes, Evidence] | None = None
         self.steps: list[WithinEvidence] = [
             WithinEvidence(dataset, level, parent, cutoff, evidence, within)
@@ -135,12 +136,18 @@ class CutOff:
 class Examples:
     """A cut-off's training examples: users with targets, what they took up, and their choices further down.
 
-    The per-pair evidence is kept when ``keep_pairs``; the evidence below the interest level is let go once the
-    choices are listed.
+    The evidence below the interest level is let go once the choices are listed.
+
+    Args:
+        cutoff: with the evidence of all levels.
+        horizon: of the targets.
+        config: how many are listed.
+        room: bytes that the kept per-pair evidence may take; beyond it the evidence is made anew for each batch.
+        rng: source of the samples.
     """
 
     def __init__(
-        self, cutoff: CutOff, horizon: int, config: ExamplesConfig, keep_pairs: bool, rng: np.random.Generator
+        self, cutoff: CutOff, horizon: int, config: ExamplesConfig, room: int, rng: np.random.Generator
     ) -> None:
         dataset = cutoff.dataset
         self.cutoff = cutoff
@@ -151,7 +158,13 @@ class Examples:
         cutoff.steps = []
         own = cutoff.history.of_users(self.users)
         self._purchases, self._figures = cutoff.interest.purchases(own), cutoff.interest.users(own)
-        self._pairs = self._all_pairs() if keep_pairs else None
+        size = 4 * len(self.users) * len(cutoff.interest.level) * len(cutoff.interest.pair_names)
+        self._pairs = self._all_pairs() if size <= room else None
+
+    @property
+    def pair_bytes(self) -> int:
+        """Memory that the kept per-pair evidence takes."""
+        return 0 if self._pairs is None else self._pairs.nbytes
 
     def _list(
         self, cutoff: CutOff, step: int, horizon: int, config: ExamplesConfig, rng: np.random.Generator

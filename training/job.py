@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,4 @@ def _remove_if_empty(work: Path) -> None:
     """Remove a work folder in which nothing was worked out yet."""
     if (work / "checkpoints").exists() or (work / "baselines").exists():
         return
-    for file in work.iterdir():
-        file.unlink()
-    work.rmdir()
+    shutil.rmtree(work)

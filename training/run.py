@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import os
 import time
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from console import say
 from data.catalogue import Level
@@ -85,8 +87,9 @@ class Job:
         self.cost = CostLog()
         self.began = time.time()
         pl.seed_everything(config.seed, verbose=False)
-        if config.optimiser.threads:
-            torch.set_num_threads(config.optimiser.threads)
+        threads = config.optimiser.threads or max(1, (os.cpu_count() or 2) - config.baselines.threads)
+        torch.set_num_threads(threads)
+        threadpool_limits(threads)
 
     # -- steps -------------------------------------------------------------------------------------------
 
