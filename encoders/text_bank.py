@@ -157,14 +157,18 @@ class TextBank(nn.Module):
         rows = self._rows(positions)
         self.cache[rows.to(self.cache.device)] = self._encode(rows, progress=False).to(self.cache)
 
-    def after_step(self) -> bool:
-        """Count an optimiser step; every ``refresh_every`` steps, refresh all. Returns whether it did."""
+    def after_step(self, positions: Tensor | None = None) -> bool:
+        """Count an optimiser step; every ``refresh_every`` steps, refresh. Returns whether it did.
+
+        Args:
+            positions: (b,) what to refresh: all candidates of the loss; default all nodes.
+        """
         self.clear()
         self.steps += 1
         every = self.encoder.config.refresh_every
         due = bool(self.encoder.tunable and every and int(self.steps) % every == 0)
         if due:
-            self.refresh()
+            self.refresh(positions)
         return due
 
     def reset(self) -> None:

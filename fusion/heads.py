@@ -50,7 +50,7 @@ class InterestHead(nn.Module):
         self.of_item = nn.Linear(item_features, first, bias=False)
         self.of_user = nn.Linear(user_features, first, bias=False)
         self.deep = nn.Sequential(
-            nn.GELU(), nn.Linear(first, second), nn.GELU(), nn.Dropout(config.dropout), nn.Linear(second, 1)
+            nn.GELU(), nn.Dropout(config.dropout), nn.Linear(first, second), nn.GELU(), nn.Linear(second, 1)
         )
         self.user_norm = nn.BatchNorm1d(dim, affine=False)
         self.user_dropout = nn.Dropout(config.dropout)

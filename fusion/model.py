@@ -233,6 +233,6 @@ class CrossAisle(nn.Module):
             self.item_scale(evidence.items),
             self.user_scale(evidence.figures),
             users,
-            nodes.vectors[self.shape.interest],
+            self.dropout(nodes.vectors[self.shape.interest]),
         )
         return out

@@ -25,6 +25,7 @@ import yaml
 from safetensors import safe_open
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import cli
 import train
 from data.config import DataConfig, SyntheticConfig
 from data.load import load
@@ -395,17 +396,18 @@ def interrupted(place, finished):
     for how, name in names.items():
         settings = write_settings(place / f"{name}.yaml", place, place / f"graph-{name}")
         programs[how] = start(place, "--config", settings, "--out", place / name)
-    found = {}
+    works = {how: place / f"{name}.partial" for how, name in names.items()}
     for how, program in programs.items():
-        work = place / f"{names[how]}.partial"
-        until((work / "checkpoints" / "choose" / "last.ckpt").exists, program)
+        until((works[how] / "checkpoints" / "choose" / "last.ckpt").exists, program)
         if how == "Ctrl-C":  # as a terminal does it, to all of the group
             os.killpg(program.process.pid, SIGNALS[how])
         else:
             program.process.kill()
+    found = {}
+    for how, program in programs.items():
         code = program.wait(60)
-        left = {str(path.relative_to(work)) for path in work.rglob("*")}
-        found[how] = (program, code, left, program.survivors(), work)
+        left = {str(path.relative_to(works[how])) for path in works[how].rglob("*")}
+        found[how] = (program, code, left, program.survivors(), works[how])
     return found
 
 
@@ -548,13 +550,14 @@ def test_an_unreachable_store(place, finished):
     assert program.survivors() == []
 
 
-def test_help_tells_every_setting():
-    command = [sys.executable, str(ROOT / "cli.py"), "train", "--help"]
-    done = subprocess.run(command, env=surroundings(), capture_output=True, text=True, check=False)
-    assert done.returncode == 0
+def test_help_tells_every_setting(capsys):
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["train", "--help"])
+    assert ended.value.code == 0
+    told = capsys.readouterr().out
     for name in ("--config", "--resume", "--out", "--seed", "--optimiser.lr", "--text.strategy", "--protocol.horizon"):
-        assert name in done.stdout, name
-    assert "peak learning rate" in done.stdout
+        assert name in told, name
+    assert "peak learning rate" in told
 
 
 def test_settings_from_the_environment(monkeypatch):

@@ -54,7 +54,7 @@ def list_choices(
     users: IntArray,
     max_siblings: int,
     rng: np.random.Generator,
-    batch: int = 64,
+    cells: int = 6_000_000,
 ) -> Choices:
     """List the choices that users made in the horizon.
 
@@ -65,12 +65,13 @@ def list_choices(
         users: rows to list, sorted.
         max_siblings: siblings not chosen that are listed per choice; more are sampled evenly.
         rng: source of the sample.
-        batch: users whose dense per-pair evidence is held at a time.
+        cells: (user, child) pairs whose dense per-pair evidence is held at a time.
     """
     order = np.argsort(evidence.parent, kind="stable")
     bounds = np.searchsorted(evidence.parent[order], np.arange(evidence.parent.max(initial=-1) + 2))
     parts: list[tuple[npt.NDArray[np.generic], ...]] = []
     n_segments = 0
+    batch = max(1, cells // max(1, len(evidence.parent)))
     for start in range(0, len(users), batch):
         rows = users[start : start + batch]
         listed = _list_batch(evidence, hits[rows], order, bounds, max_siblings, rng)

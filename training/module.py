@@ -156,10 +156,8 @@ class InterestModule(pl.LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:  # noqa: ANN401
         """Forget the draw; every so many steps encode the loss's candidates anew, all together."""
-        self.bank.clear()
-        every = self.bank.encoder.config.refresh_every
-        if self.tune_text and every and (batch_idx + 1) % every == 0:
-            self.bank.refresh(self.plan.positions(self.model.shape.interest))
+        if self.tune_text:
+            self.bank.after_step(self.plan.positions(self.model.shape.interest))
 
     def on_train_epoch_end(self) -> None:
         """Validate and log the figures; the callbacks choose by them."""

@@ -45,18 +45,25 @@ class PhaseResult:
 
 
 class _Epochs(Callback):
-    """Makes every epoch repeatable by itself, and stops after a given number.
+    """Makes every step repeatable by itself, and stops after a given number of epochs.
 
-    The random numbers of an epoch depend on seed, phase and epoch alone, so that a training that was
+    The random numbers of a step depend on seed, phase, epoch and batch alone, so that a training that was
     interrupted and resumed is the same as one that was not.
     """
 
     def __init__(self, seed: int, phase: str, stop_after: int | None) -> None:
         self.seed, self.phase, self.stop_after = seed, phase, stop_after
 
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_train_batch_start(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        batch: Any,  # noqa: ANN401
+        batch_idx: int,
+    ) -> None:
+        """Seed every batch: making an epoch's loader draws too, and a resumed epoch makes it at another moment."""
         number = sum(ord(letter) for letter in self.phase)
-        torch.manual_seed((self.seed * 1009 + number) * 1009 + trainer.current_epoch)
+        torch.manual_seed(((self.seed * 1009 + number) * 1009 + trainer.current_epoch) * 100_003 + batch_idx)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.stop_after is not None and trainer.current_epoch + 1 >= self.stop_after:

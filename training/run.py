@@ -126,6 +126,8 @@ class Job:
             edges = sum(len(data[t].edge_index[0]) for t in data.edge_types if not t[1].startswith("rev_"))
             loaded = "unchanged in the store" if report.skipped else f"loaded at {report.rows_per_second:,.0f} rows/s"
             line.append(f"{data.num_nodes:,} nodes, {edges:,} relations, {loaded}")
+            if report.unmatched:
+                line.append(f"{sum(report.unmatched.values()):,} relations left out: an end is not in the catalogue")
             line.append(f"read back for {len(graphs)} cut-offs")
             return build.model_graphs(graphs)
 

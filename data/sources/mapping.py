@@ -41,7 +41,7 @@ class PathMapping:
         column: the column.
         separator: what stands between the parts; default ">"; blanks around a part are taken off.
         levels: names of the levels, top first; parts below the last name are left out; default
-            "level 1", "level 2", … down to the longest path.
+            "level_1", "level_2", … down to the longest path.
     """
 
     column: str
@@ -82,7 +82,7 @@ class TreeMapping:
         separator: what stands between several nodes in ``product_node``; default empty: there is only one.
         name: column with a name for people; default empty: the id is the name.
         level: column with the name of the node's level; default empty: levels are depths.
-        levels: names of the levels, top first; needed with ``level``; default "level 1", "level 2", …
+        levels: names of the levels, top first; needed with ``level``; default "level_1", "level_2", …
     """
 
     file: str

@@ -161,7 +161,7 @@ class _Shop:
         section = self.mapping.taxonomy.path
         assert section is not None
         names = split_paths(raw[section.column], section.separator)
-        wanted = section.levels or [f"level {i + 1}" for i in range(names.shape[1])]
+        wanted = section.levels or [f"level_{i + 1}" for i in range(names.shape[1])]
         names = names.iloc[:, : len(wanted)]
         names.columns = pd.Index(wanted[: names.shape[1]])
         nodes, memberships = from_levels(raw[self.mapping.products.id], joined_ids(names), names)

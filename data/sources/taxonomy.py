@@ -138,6 +138,6 @@ def level_by_depth(nodes: pd.Series, parents: pd.Series, levels: Sequence[str]) 
     """Name of each node's level by its depth; nodes below the last name carry null, shape (n,)."""
     depth = nodes.map(depths(nodes, parents)).to_numpy(dtype=np.int64)
     deepest = int(depth.max(initial=-1)) + 1
-    names = list(levels) or [f"level {i + 1}" for i in range(deepest)]
+    names = list(levels) or [f"level_{i + 1}" for i in range(deepest)]
     named = [names[d] if d < len(names) else None for d in depth]
     return pd.Series(named, index=nodes.index, dtype="str")

@@ -112,9 +112,9 @@ def test_a_product_sits_in_the_deepest_level_that_is_filled(folder):
 
 def test_paths_in_a_column(folder):
     folder.mapping["taxonomy"] = {"path": {"column": "path"}}
-    folder.mapping["interest_level"] = "level 2"
+    folder.mapping["interest_level"] = "level_2"
     dataset = folder.load()
-    assert nodes(dataset)["level 3"] == ["Food > Coffee > Whole"]
+    assert nodes(dataset)["level_3"] == ["Food > Coffee > Whole"]
     assert category_of(dataset) == [
         ["Food > Coffee"],
         ["Food > Coffee"],
@@ -150,7 +150,7 @@ def tree(**more):
 def test_a_tree_in_a_file(folder):
     folder.mapping["taxonomy"] = tree(separator=";", name="label")
     dataset = folder.load()
-    assert nodes(dataset) == {"level 1": ["n1", "n2"], "level 2": ["n3", "n4"]}
+    assert nodes(dataset) == {"level_1": ["n1", "n2"], "level_2": ["n3", "n4"]}
     assert category_of(dataset) == [["n3"], ["n3", "n4"], ["n4"]]
     assert dataset.catalogue.interest.texts == ["Coffee, Food", "Cleaning, Home"]
     assert dataset.tables.rejects["value"].tolist() == ["4", "4"]

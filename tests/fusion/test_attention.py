@@ -31,7 +31,10 @@ def test_the_formula():
     """v = LayerNorm(Σ a V x), a = softmax(q · tanh(W V x + b) / τ)."""
     model, x = fuse(temperature=2.0).eval(), vectors()
     values = torch.stack([model.value[name](x[name]) for name in WIDTHS])
-    logits = torch.stack([model.query(torch.tanh(model.key[name](v)))[:, 0] for name, v in zip(WIDTHS, values)]) / 2
+    logits = (
+        torch.stack([model.query(torch.tanh(model.key[name](v)))[:, 0] for name, v in zip(WIDTHS, values, strict=True)])
+        / 2
+    )
     expected = torch.softmax(logits, dim=0)
     out, weights = model(x)
     torch.testing.assert_close(weights, expected.T)

@@ -47,7 +47,7 @@ def test_the_chain_goes_from_categories_to_products(shop):
 
 
 def test_every_choice_lists_all_siblings(case):
-    evidence, _, _, users = case
+    evidence, _, hits, users = case
     expected = {}
     for user in users:
         bought = set(hits[[user]].indices.tolist())

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from fusion.model import CrossAisle
+from training import build
+from training.cutoffs import Chain
+from training.phases import Phases
 from training.run import attention_by_label, levels_of
 from training.saved import load_model, save_model
 
@@ -61,3 +67,34 @@ def test_a_saved_model_is_the_same(run, tmp_path):
     module.bank.encoder.eval()
     with torch.no_grad():
         torch.testing.assert_close(encoder.eval()(texts), module.bank.encoder(texts))
+
+
+def test_an_interrupted_phase_goes_on_as_if_undisturbed(run, tmp_path):
+    """Ctrl-C in the second epoch: dropout, order and schedule of the rest are as without it."""
+    times = run.config.protocol.train_cutoffs
+    store = build.ExampleStore(run.config, run.dataset, Chain.of(run.dataset), run.graphs)
+    examples, items = store.get(times)
+    config = replace(run.config.optimiser, epochs=3, patience=9, batch_size=8)
+    shape = build.shape_of(run.dataset, run.bank, run.cutoff)
+
+    def train(folder, stop=0):
+        asked = []
+
+        def validate(module):
+            asked.append(1)
+            if len(asked) == stop:
+                raise KeyboardInterrupt
+            return {"ndcg@20": float(sum(p.detach().double().abs().sum() for p in module.model.parameters()))}
+
+        torch.manual_seed(0)
+        model = CrossAisle(shape, run.config.model)
+        build.fit_scales(model, examples, items, 0)
+        folder.mkdir(exist_ok=True)
+        phases = Phases(folder, config, 0, store)
+        return phases.run("choose", model, run.bank, run.plan, times, validate=validate)
+
+    whole = train(tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "parts", stop=2)
+    assert train(tmp_path / "parts").validation == whole.validation
+    assert len(whole.validation) == 3
