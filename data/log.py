@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -35,6 +36,11 @@ class Log:
 
     def __len__(self) -> int:
         return len(self.user)
+
+    @cached_property
+    def n_active(self) -> int:
+        """Number of users with an interaction here."""
+        return len(np.unique(self.user))
 
     def between(self, start: int, end: int) -> Log:
         """Interactions with start ≤ time < end; a view, nothing is copied."""

@@ -22,6 +22,9 @@ from evidence.popularity import adopters, buyers, first_times
 FloatArray = npt.NDArray[np.float32]
 
 
+USERS_OF_LAMBDA = 2500  # λ of EASE is stated for so many users; the Gram matrix grows with their number
+
+
 @dataclass
 class EvidenceConfig:
     """What evidence is counted, and in which windows.
@@ -95,8 +98,9 @@ class InterestEvidence:
 
     def _fit_cooccurrence(self, log: Log) -> None:
         variants = self.variants(log)
+        scale = log.n_active / USERS_OF_LAMBDA
         self._ease = {
-            (name, strength): ease_weights(matrix, strength * _scale(log.n_users))
+            (name, strength): ease_weights(matrix, strength * scale)
             for name, matrix in variants.items()
             for strength in self.config.ease_regularisation
         }
@@ -106,7 +110,7 @@ class InterestEvidence:
             "cosine_normalised": cosine / (cosine.sum(axis=0, keepdims=True) + 1e-6),
         }
         buyers_of = np.asarray(variants["binary"].sum(axis=0)).ravel()
-        self._idf = np.log((log.n_users + 1) / (buyers_of + 1)).astype(np.float32)
+        self._idf = np.log((log.n_active + 1) / (buyers_of + 1)).astype(np.float32)
         self._population = self._profile(variants["log"])
 
     def profiles(self) -> FloatArray:
@@ -148,7 +152,7 @@ class InterestEvidence:
             new = adopters(first, cutoff, config.periods(window))
             columns[f"adopters_{window}"] = np.log1p(new)
             ever = buyers(log.before(cutoff - config.periods(window)), of_product, cutoff)
-            columns[f"adoption_rate_{window}"] = np.log((new + 0.5) / (log.n_users - ever + 1))
+            columns[f"adoption_rate_{window}"] = np.log((new + 0.5) / (log.n_active - ever + 1))
         short, *_, long = config.popularity_windows
         middle = config.popularity_windows[len(config.popularity_windows) // 2]
         columns["trend_short"] = columns[f"popularity_{short}"] - columns[f"popularity_{middle}"]
@@ -157,7 +161,7 @@ class InterestEvidence:
             columns[f"adopters_{config.adopter_windows[0]}"] - columns[f"adopters_{config.adopter_windows[-1]}"]
         )
         ever = buyers(log, of_product, cutoff)
-        columns["share_of_users"] = ever / np.float32(max(log.n_users, 1))
+        columns["share_of_users"] = ever / np.float32(max(log.n_active, 1))
         lines = np.asarray(log.counts(of_product).sum(axis=0), dtype=np.float32).ravel()
         columns["repeat"] = np.log((lines + 1) / (ever + 1))
         columns["products"] = np.log1p(np.asarray(of_product.sum(axis=0), dtype=np.float32).ravel())
@@ -284,11 +288,6 @@ class InterestEvidence:
             breadth @ parents.T,
         ]
         return [np.asarray(column, dtype=np.float32) for column in columns]
-
-
-def _scale(n_users: int) -> float:
-    """λ is stated for about 2,500 users; the Gram matrix grows with their number."""
-    return n_users / 2500
 
 
 def _log(scores: FloatArray) -> FloatArray:

@@ -17,7 +17,7 @@ from data.dataset import Dataset
 from data.log import Log
 from evidence.cooccurrence import ease_weights
 from evidence.histories import by_store, map_values, store_mix
-from evidence.interest import EvidenceConfig
+from evidence.interest import USERS_OF_LAMBDA, EvidenceConfig
 from evidence.popularity import adopters, buyers, first_times
 
 FloatArray = npt.NDArray[np.float32]
@@ -76,7 +76,7 @@ class WithinEvidence:
         self._fit_attributes(dataset, log, level)
         self._ease: FloatArray | None = None
         if self.of_product.shape[1] <= config.ease_max_items:
-            scale = log.n_users / 2500
+            scale = log.n_active / USERS_OF_LAMBDA
             counts = map_values(log.counts(self.of_product), np.log1p)
             self._ease = ease_weights(counts, config.ease_regularisation * scale)
 
@@ -109,6 +109,8 @@ class WithinEvidence:
     def siblings_sum(self, values: FloatArray) -> FloatArray:
         """Sum over the siblings (itself included) of each child, along the last axis; shape as given."""
         known = self.parent >= 0
+        if not known.any():
+            return np.asarray(values, dtype=np.float32)
         n_parents = int(self.parent.max(initial=-1)) + 1
         ones = np.ones(int(known.sum()), dtype=np.float32)
         up = sp.csr_array((ones, (np.flatnonzero(known), self.parent[known])), shape=(len(self.parent), n_parents))

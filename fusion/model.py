@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from encoders.graph import Adjacency, EdgeType, GraphConfig, GraphEncoder, SparseProduct
 from encoders.history import HistoryConfig, HistoryEncoder
+from errors import InputError
 from fusion.attention import FusionConfig, ModalityAttention
 from fusion.heads import HeadConfig, InterestHead
 from fusion.standard import Standardise
 from fusion.within import WithinHead
+
+Modality = Literal["graph", "text", "collaborative"]
 
 
 @dataclass
@@ -33,13 +37,21 @@ class ModelConfig:
     """
 
     dim: int = 48
-    modalities: list[str] = field(default_factory=lambda: ["graph", "text"])
+    modalities: list[Modality] = field(default_factory=lambda: ["graph", "text"])
     graph: GraphConfig = field(default_factory=GraphConfig)
     history: HistoryConfig = field(default_factory=HistoryConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
     head: HeadConfig = field(default_factory=HeadConfig)
     within_weight: float = 1.0
     dropout: float = 0.2
+
+    def __post_init__(self) -> None:
+        if self.dim < 1:
+            raise InputError(f"{self.dim} is too few", where="model.dim", remedy="Give 1 or more.")
+        if not self.modalities:
+            raise InputError("no modality is left", where="model.modalities", remedy="Give graph, text or both.")
+        if not 0 <= self.dropout < 1:
+            raise InputError(f"{self.dropout} is no share", where="model.dropout", remedy="Give 0 <= dropout < 1.")
 
 
 @dataclass(frozen=True)
@@ -159,7 +171,7 @@ class CrossAisle(nn.Module):
     def _modalities(self, label: str) -> dict[str, int]:
         widths = {"graph": self.config.dim, "text": self.shape.text_dim}
         widths["collaborative"] = self.shape.n_interest
-        chosen = {name: widths[name] for name in self.config.modalities}
+        chosen: dict[str, int] = {name: widths[name] for name in self.config.modalities}
         if label != self.shape.interest:
             chosen.pop("collaborative", None)
         return chosen or {"graph": self.config.dim}

@@ -5,13 +5,13 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -30,6 +30,8 @@ from evaluation.tuning import Baseline, Tuned, run_baselines, settings
 from evidence.interest import EvidenceConfig, InterestEvidence
 from training.files import atomic, read_json, write_json
 
+BaselineName = Literal["popularity", "recent_popularity", "item_cosine", "ease", "als", "lightgbm"]
+
 
 @dataclass
 class BaselineConfig:
@@ -42,7 +44,7 @@ class BaselineConfig:
         threads: CPU threads of the baselines' process.
     """
 
-    names: list[str] = field(
+    names: list[BaselineName] = field(
         default_factory=lambda: ["popularity", "recent_popularity", "item_cosine", "ease", "als", "lightgbm"]
     )
     threads: int = 1
@@ -190,7 +192,7 @@ class _Boosted:
         return lambda cutoff: InterestEvidence(dataset, catalogue.interest, catalogue.above, cutoff, self.job.evidence)
 
 
-def collect(folder: Path, names: list[str]) -> dict[str, tuple[Rankings, dict[str, Any]]]:
+def collect(folder: Path, names: Sequence[str]) -> dict[str, tuple[Rankings, dict[str, Any]]]:
     """A level's finished baselines, in the order of the names."""
     there = [name for name in names if (folder / f"{name}.npz").exists()]
     return {name: (load_rankings(folder / f"{name}.npz"), read_json(folder / f"{name}.json")) for name in there}

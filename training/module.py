@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
 from encoders.text_bank import TextBank
+from errors import InputError
 from fusion.losses import unseen_softmax
 from fusion.model import CrossAisle, Nodes
 from fusion.within import WithinHead, choice_loss
 from training.cutoffs import CutOff
 from training.datamodule import Batch, StepBatch
+
+Accelerator = Literal["auto", "cpu", "gpu", "mps", "tpu"]
+Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"]
 
 
 @dataclass
@@ -53,10 +57,25 @@ class OptimiserConfig:
     weight_decay: float = 0.1
     warmup: float = 0.3
     clip: float = 1.0
-    precision: str = "auto"
-    accelerator: str = "auto"
+    precision: Precision = "auto"
+    accelerator: Accelerator = "auto"
     devices: str = "auto"
     threads: int = 0
+
+    def __post_init__(self) -> None:
+        at_least_one = ("epochs", "patience", "batch_size", "accumulate")
+        for name in at_least_one:
+            if getattr(self, name) < 1:
+                raise InputError(
+                    f"{getattr(self, name)} is too few", where=f"optimiser.{name}", remedy="Give 1 or more."
+                )
+        for name in ("lr", "tower_lr", "text_lr", "clip"):
+            if not getattr(self, name) > 0:
+                raise InputError(
+                    f"{getattr(self, name)} is too small", where=f"optimiser.{name}", remedy="Give more than 0."
+                )
+        if not 0 < self.warmup < 1:
+            raise InputError(f"{self.warmup} is no share", where="optimiser.warmup", remedy="Give 0 < warmup < 1.")
 
 
 @dataclass(frozen=True)
