@@ -42,7 +42,11 @@ from data.splits import ProtocolConfig, targets
 from training.cost import CostLog
 
 if TYPE_CHECKING:
+    from data.dataset import Dataset
     from training.config import TrainConfig
+    from training.cutoffs import CutOff
+    from training.graphs import ModelGraph
+    from training.module import InterestModule
 
 PERIODS, TRAIN, VALIDATION, TEST, HORIZON = 40, 19, 26, 33, 7
 
@@ -94,19 +98,6 @@ def measure(shop: Shop, folder: Path, heap: str, report: Path) -> None:
     """Run all steps on one shop; the report is written anew after each."""
     import pytorch_lightning as pl
 
-    from evaluation.ranking import rank
-    from evaluation.scorer import Problem
-    from fusion.model import CrossAisle
-    from kg.load import load_graph
-    from kg.readback import read_graphs
-    from kg.store import GraphStore
-    from training import build
-    from training.cutoffs import Chain
-    from training.module import InterestModule
-    from training.phases import Phases
-    from training.run import levels_of
-    from training.scorer import CrossAisleScorer
-
     config, cost = config_of(shop, folder, heap), Told(file=report)
     pl.seed_everything(config.seed, verbose=False)
     with cost.step("write files"):
@@ -114,35 +105,65 @@ def measure(shop: Shop, folder: Path, heap: str, report: Path) -> None:
     with cost.step("read, validate") as line:
         dataset = load(config.data)
         line.append(f"{len(dataset.log):,} lines")
-    cutoffs = [TRAIN, TEST]
+    _train_and_rank(config, cost, dataset, _graphs(config, cost, dataset), folder / "run")
+
+
+def _graphs(config: TrainConfig, cost: CostLog, dataset: Dataset) -> dict[int, ModelGraph]:
+    """Load the graph, and read it back as known at the training and the test cut-off."""
+    from kg.load import load_graph
+    from kg.readback import read_graphs
+    from kg.store import GraphStore
+    from training import build
+
     with GraphStore.open(config.store) as store:
         with cost.step("graph load") as line:
-            loaded = load_graph(store, dataset, cutoffs, config.copurchase)
+            loaded = load_graph(store, dataset, [TRAIN, TEST], config.copurchase)
             line.append(f"{loaded.rows:,} rows")
         with cost.step("read-back"):
-            graphs = build.model_graphs(read_graphs(store, cutoffs))
+            return build.model_graphs(read_graphs(store, [TRAIN, TEST]))
+
+
+def _train_and_rank(
+    config: TrainConfig, cost: CostLog, dataset: Dataset, graphs: dict[int, ModelGraph], folder: Path
+) -> None:
+    """Encode the texts, gather evidence, train one epoch, rank the test users."""
+    from fusion.model import CrossAisle
+    from training import build
+    from training.cutoffs import Chain
+    from training.module import InterestModule
+    from training.phases import Phases
+
     with cost.step("texts") as line:
         plan, texts = build.text_plan(dataset)
         bank = build.text_bank(config, texts)
         line.append(f"{len(bank.texts):,} distinct")
     chain = Chain.of(dataset)
     with cost.step("evidence"):
-        examples_store = build.ExampleStore(config, dataset, chain, graphs)
-        examples, items = examples_store.get([TRAIN])
+        store = build.ExampleStore(config, dataset, chain, graphs)
+        examples, items = store.get([TRAIN])
         test = build.cutoff(config, dataset, chain, TEST, graphs[TEST])
     model = CrossAisle(build.shape_of(dataset, bank, test), config.model)
     build.fit_scales(model, examples, items, config.seed)
-    phases = Phases(folder / "run", config.optimiser, config.seed, examples_store)
     with cost.step("one epoch"):
-        phases.run("growth", model, bank, plan, [TRAIN])
+        Phases(folder, config.optimiser, config.seed, store).run("growth", model, bank, plan, [TRAIN])
     with cost.step("ranking") as line:
-        module = InterestModule(model, bank, plan, [], config.optimiser, False, None)
-        scorer = CrossAisleScorer(module.eval(), test)
-        for level in levels_of(dataset).values():
-            problem = Problem(dataset, level, TEST)
-            found = targets(dataset, level, TEST, HORIZON)
-            rank(scorer.fit(problem), problem, found)
-        line.append(f"{len(found.users):,} users")
+        module = InterestModule(model, bank, plan, [], config.optimiser, False, None).eval()
+        line.append(f"{_rank_all(dataset, module, test):,} users")
+
+
+def _rank_all(dataset: Dataset, module: InterestModule, test: CutOff) -> int:
+    """Rank at every level; the number of users of the last one."""
+    from evaluation.ranking import rank
+    from evaluation.scorer import Problem
+    from training.run import levels_of
+    from training.scorer import CrossAisleScorer
+
+    scorer, users = CrossAisleScorer(module, test), 0
+    for level in levels_of(dataset).values():
+        problem = Problem(dataset, level, TEST)
+        found = targets(dataset, level, TEST, HORIZON)
+        users = len(rank(scorer.fit(problem), problem, found).users)
+    return users
 
 
 @dataclass
