@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import islice
@@ -28,6 +29,8 @@ from kg.config import StoreConfig
 from kg.embedded import EmbeddedServer
 
 OLDEST_NEO4J = 5
+# An empty database has not met our labels yet; Neo4j warns of each. Other notifications are shown.
+logging.getLogger("neo4j.notifications").addFilter(lambda record: "UNRECOGNIZED" not in record.getMessage())
 Rows = tuple[list[str], list[list[Any]]]
 
 
