@@ -134,9 +134,7 @@ def fit_scales(model: CrossAisle, examples: list[Examples], items: list[list[Ten
     rng = np.random.default_rng(seed)
     model.pair_scale.fit([one.unseen_pairs(400, rng) for one in examples])
     model.item_scale.fit([one.cutoff.items for one in examples])
-    histories = [one.cutoff.history.of_users(one.users) for one in examples]
-    figures = [torch.from_numpy(one.cutoff.interest.users(h)) for one, h in zip(examples, histories, strict=True)]
-    model.user_scale.fit(figures)
+    model.user_scale.fit([torch.from_numpy(one.figures) for one in examples])
     for number, step in enumerate(model.shape.steps):
         head = model.get_submodule(f"within.within_{step.label}")
         head.item_scale.fit([part[number] for part in items])  # type: ignore[union-attr,operator]

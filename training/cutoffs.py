@@ -157,7 +157,7 @@ class Examples:
         self.choices = [self._list(cutoff, step, horizon, config, rng) for step in range(len(cutoff.steps))]
         cutoff.steps = []
         own = cutoff.history.of_users(self.users)
-        self._purchases, self._figures = cutoff.interest.purchases(own), cutoff.interest.users(own)
+        self._purchases, self.figures = cutoff.interest.purchases(own), cutoff.interest.users(own)
         size = 4 * len(self.users) * len(cutoff.interest.level) * len(cutoff.interest.pair_names)
         self._pairs = self._all_pairs() if size <= room else None
 
@@ -192,7 +192,7 @@ class Examples:
         return Evidence(
             torch.from_numpy(pairs),
             self.cutoff.items,
-            torch.from_numpy(self._figures[places]),
+            torch.from_numpy(self.figures[places]),
             torch.from_numpy(bought[:, :longest]),
             torch.from_numpy(purchases[:, :longest]),
             torch.from_numpy(mask[:, :longest]),

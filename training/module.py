@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from encoders.text_bank import TextBank
 from errors import InputError
@@ -235,9 +235,3 @@ def to_device(value: Any, device: torch.device) -> Any:  # noqa: ANN401
     if isinstance(value, dict):
         return {key: to_device(item, device) for key, item in value.items()}
     return value
-
-
-def standardise(model: nn.Module, name: str, samples: list[Tensor]) -> None:
-    """Fit one of the model's standardisations, by its dotted name, from training inputs of shape (n, width)."""
-    module: Any = model.get_submodule(name)
-    module.fit(samples)

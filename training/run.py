@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import time
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -85,7 +84,6 @@ class Job:
     def __init__(self, config: TrainConfig, folder: Path) -> None:
         self.config, self.folder = config, folder
         self.cost = CostLog()
-        self.began = time.time()
         pl.seed_everything(config.seed, verbose=False)
         threads = config.optimiser.threads or max(1, (os.cpu_count() or 2) - config.baselines.threads)
         torch.set_num_threads(threads)
