@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from data.tables import Tables
+from files import atomic
 
 Cells = str | npt.NDArray[np.object_] | npt.NDArray[np.str_]
 COLUMNS = ["table", "row", "column", "value", "reason"]
@@ -75,10 +75,6 @@ def count_rejects(tables: Tables) -> pd.DataFrame:
 
 def write_rejects(tables: Tables, path: Path) -> None:
     """Write the rejects as CSV; the file appears whole or not at all."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        tables.rejects.to_csv(part, index=False)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic(path) as temporary:
+        tables.rejects.to_csv(temporary, index=False)

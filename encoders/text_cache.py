@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +10,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+
+from files import atomic
 
 _DIGEST = 32
 
@@ -56,14 +56,8 @@ class FrozenCache:
         names = torch.frombuffer(bytearray(b"".join(keys)), dtype=torch.uint8).view(-1, _DIGEST)
         vectors = vectors.detach().cpu().contiguous()
         path = home / f"{hashlib.sha256(b''.join(keys)).hexdigest()[:16]}.safetensors"
-        handle, temporary = tempfile.mkstemp(dir=home, suffix=".part")
-        os.close(handle)
-        try:
-            checksum = {"sha256": _checksum(names, vectors)}
-            save_file({"keys": names.clone(), "vectors": vectors}, temporary, checksum)
-            os.replace(temporary, path)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        with atomic(path) as temporary:
+            save_file({"keys": names.clone(), "vectors": vectors}, temporary, {"sha256": _checksum(names, vectors)})
 
     def _home(self, model: str) -> Path:
         return (self.folder or Path()) / model[:16]

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import io
 import math
-import os
 import re
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -29,6 +28,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from evaluation.evaluate import Figures
+from files import atomic
 
 Standing = Literal["ahead", "open", "behind", "unmeasured"]
 Interval = Mapping[str, float]
@@ -293,12 +293,8 @@ def write_report(content: ReportContent, path: Path) -> None:
         path: file to write or replace; its folder exists.
     """
     page = render(content).encode("utf-8")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_bytes(page)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+    with atomic(path) as temporary:
+        temporary.write_bytes(page)
 
 
 def render(content: ReportContent) -> str:

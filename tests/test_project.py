@@ -26,7 +26,7 @@ PACKAGES = SETUP["options"]["packages"].split()
 ROOMS = [package for package in PACKAGES if "." not in package]
 MODULES = [name.strip() for name in SETUP["options"]["py_modules"].split(",")]
 ENTRY_POINTS = {"train", "cli"}
-OPEN_TO_ALL = {"errors", "console"}
+OPEN_TO_ALL = {"errors", "console", "files"}
 # The table of rooms: who may import whom.
 ALLOWED = {
     "data": set(),

@@ -28,7 +28,7 @@ from evaluation.ranking import Rankings, rank
 from evaluation.scorer import Problem, Scorer
 from evaluation.tuning import Baseline, Tuned, run_baselines, settings
 from evidence.interest import EvidenceConfig, InterestEvidence
-from training.files import atomic, read_json, write_json
+from files import atomic, read_json, write_json
 
 BaselineName = Literal["popularity", "recent_popularity", "item_cosine", "ease", "als", "lightgbm"]
 

@@ -13,10 +13,10 @@ from jsonargparse import ArgumentParser, Namespace
 
 from console import console, say
 from evaluation.report import write_report
+from files import atomic, write_json
 from kg.schema import level_labels
 from training import summary
 from training.config import TrainConfig
-from training.files import atomic, write_json
 from training.folder import CONFIG, RunFolder, environment
 from training.run import Job, LevelResult, Trained, attention_by_label
 from training.saved import save_model

@@ -17,10 +17,10 @@ from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from console import console
 from encoders.text_bank import TextBank
+from files import read_json, write_json
 from fusion.model import CrossAisle
 from training.build import ExampleStore
 from training.datamodule import CutOffData
-from training.files import read_json, write_json
 from training.module import InterestModule, OptimiserConfig, TextPlan
 
 MONITOR = "validation/ndcg@20"

@@ -25,12 +25,12 @@ from errors import InputError
 from evaluation.evaluate import Evaluation, co_purchase_vectors, evaluate
 from evaluation.ranking import Rankings, rank
 from evaluation.scorer import Problem
+from files import read_json
 from fusion.model import CrossAisle
 from training import baselines, build
 from training.config import TrainConfig
 from training.cost import CostLog
 from training.cutoffs import Chain, CutOff
-from training.files import read_json
 from training.graphs import ModelGraph
 from training.module import InterestModule, TextPlan
 from training.phases import PhaseResult, Phases, text_stage

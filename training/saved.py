@@ -14,8 +14,8 @@ from torch import Tensor
 from encoders.text import TextEncoder
 from encoders.text_config import TextConfig
 from errors import InputError
+from files import atomic, read_json, write_json
 from fusion.model import CrossAisle, ModelConfig, ModelShape
-from training.files import atomic, read_json, write_json
 
 FORMAT = 1
 

@@ -27,9 +27,9 @@ from evaluation.report import (
     Weight,
 )
 from evidence.popularity import buyers
+from files import atomic
 from training.config import TrainConfig
 from training.cost import StepCost
-from training.files import atomic
 from training.run import OURS, LevelResult, Trained
 
 PHASES = {"choose": "choose", "text": "tune text", "final": "refit", "final-text": "refit, tune text"}

@@ -11,7 +11,6 @@ and the memory needed depends on ``chunk`` only.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from data.sources.tabular import join_relations
 from data.sources.taxonomy import from_levels, joined_ids
 from data.tables import Tables
 from errors import InputError
+from files import atomic
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -282,22 +282,16 @@ def write(config: SyntheticConfig, folder: Path) -> Path:
 
 
 def _stream(chunks: Iterator[pd.DataFrame], file: Path) -> None:
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    try:
-        first = pa.Table.from_pandas(next(chunks), preserve_index=False)
-        with pq.ParquetWriter(part, first.schema) as writer:
-            writer.write_table(first)
-            for chunk in chunks:
-                writer.write_table(pa.Table.from_pandas(chunk, schema=first.schema, preserve_index=False))
-        os.replace(part, file)
-    finally:
-        part.unlink(missing_ok=True)
+    first = pa.Table.from_pandas(next(chunks), preserve_index=False)
+    with atomic(file) as temporary, pq.ParquetWriter(temporary, first.schema) as writer:
+        writer.write_table(first)
+        for chunk in chunks:
+            writer.write_table(pa.Table.from_pandas(chunk, schema=first.schema, preserve_index=False))
 
 
 def _write_text(file: Path, text: str) -> None:
-    part = file.with_name(f".{file.name}.{os.getpid()}.part")
-    part.write_text(text, encoding="utf-8")
-    os.replace(part, file)
+    with atomic(file) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _rng(config: SyntheticConfig, purpose: int, chunk: int) -> np.random.Generator:

@@ -12,8 +12,8 @@ from typing import Any
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``; it takes the place of ``path`` when the body ends well."""
-    temporary = path.with_name(f".{path.name}.tmp")
+    """Yield a temporary path beside ``path``, made by this process; it takes ``path``'s place when the body ends well."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield temporary
         os.replace(temporary, path)
