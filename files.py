@@ -12,7 +12,7 @@ from typing import Any
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path``, made by this process; it takes ``path``'s place when the body ends well."""
+    """Yield a temporary path beside ``path``, which replaces it when the body ends well."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield temporary

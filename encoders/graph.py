@@ -13,23 +13,9 @@ from torch import Tensor, nn
 from torch_geometric.data import HeteroData
 from torch_geometric.nn import HeteroConv, MessagePassing
 
+from encoders.config import GraphConfig
+
 EdgeType = tuple[str, str, str]
-
-
-@dataclass
-class GraphConfig:
-    """The graph encoder.
-
-    Attributes:
-        layers: rounds of message passing.
-        dropout: share of the messages' features dropped.
-        copurchase_dropout: share of nodes that get no message over learnt-from-purchases relations in a training
-            step, so that nodes without purchases are met in training too.
-    """
-
-    layers: int = 2
-    dropout: float = 0.2
-    copurchase_dropout: float = 0.4
 
 
 def contract(graph: HeteroData, leaf: str) -> HeteroData:

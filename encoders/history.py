@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
-
-@dataclass
-class HistoryConfig:
-    """The history encoder.
-
-    Attributes:
-        pools: number of attention pools, each with a query of its own.
-        dropout: share of purchases hidden from the pools in each training step, so that short histories
-            are met in training too.
-    """
-
-    pools: int = 2
-    dropout: float = 0.1
+from encoders.config import HistoryConfig
 
 
 class HistoryEncoder(nn.Module):

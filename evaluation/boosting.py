@@ -20,7 +20,8 @@ from evaluation.evaluate import evaluate
 from evaluation.ranking import rank
 from evaluation.scorer import FloatArray, IntArray, Problem, Scorer
 from evaluation.tuning import Trial, Tuned, settings
-from evidence.interest import EvidenceConfig, InterestEvidence
+from evidence.config import EvidenceConfig
+from evidence.interest import InterestEvidence
 
 Provider = Callable[[int], InterestEvidence]
 Gradient = Callable[[npt.NDArray[np.float64], lgb.Dataset], tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]]

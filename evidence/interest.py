@@ -6,8 +6,6 @@ history: a user is what they bought, whether they were in the population or not.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
@@ -15,6 +13,7 @@ import scipy.sparse as sp
 from data.catalogue import Level
 from data.dataset import Dataset
 from data.log import Log
+from evidence.config import EvidenceConfig
 from evidence.cooccurrence import cosine_weights, ease_weights, user_neighbours
 from evidence.histories import by_store, map_values, row_shares, store_mix
 from evidence.popularity import adopters, buyers, first_times
@@ -23,36 +22,6 @@ FloatArray = npt.NDArray[np.float32]
 
 
 USERS_OF_LAMBDA = 2500  # λ of EASE is stated for so many users; the Gram matrix grows with their number
-
-
-@dataclass
-class EvidenceConfig:
-    """What evidence is counted, and in which windows.
-
-    Attributes:
-        horizon: length of the target window in periods; windows are multiples of a seventh of it, so that
-            a horizon of 7 weeks and one of 70 days look at comparable stretches of the past.
-        popularity_windows: windows of the popularity counts, in sevenths of the horizon.
-        adopter_windows: windows of the new-adopter counts, in sevenths of the horizon.
-        recent_window: what "recently" means for histories and affinities, in sevenths of the horizon.
-        half_life: half-life of the recency weights, in sevenths of the horizon.
-        store_windows: windows of the store-relative popularity, in sevenths of the horizon.
-        ease_regularisation: λ of EASE; every λ is used with every weighting of the history.
-        neighbours: number of nearest users.
-    """
-
-    horizon: int = 7
-    popularity_windows: list[int] = field(default_factory=lambda: [1, 2, 4, 12, 60])
-    adopter_windows: list[int] = field(default_factory=lambda: [2, 4, 7, 12])
-    recent_window: int = 12
-    half_life: int = 8
-    store_windows: list[int] = field(default_factory=lambda: [8, 52])
-    ease_regularisation: list[float] = field(default_factory=lambda: [500.0, 2000.0])
-    neighbours: int = 100
-
-    def periods(self, sevenths: int) -> int:
-        """A window in periods, at least 1."""
-        return max(1, round(sevenths * self.horizon / 7))
 
 
 class InterestEvidence:

@@ -6,8 +6,6 @@ are ranked without a users × products matrix.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
@@ -15,34 +13,14 @@ import scipy.sparse as sp
 from data.catalogue import Level
 from data.dataset import Dataset
 from data.log import Log
+from evidence.config import EvidenceConfig, WithinConfig
 from evidence.cooccurrence import ease_weights
 from evidence.histories import by_store, map_values, store_mix
-from evidence.interest import USERS_OF_LAMBDA, EvidenceConfig
+from evidence.interest import USERS_OF_LAMBDA
 from evidence.popularity import adopters, buyers, first_times
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
-
-
-@dataclass
-class WithinConfig:
-    """What evidence is counted for the choice within a parent.
-
-    Attributes:
-        popularity_windows: windows of the shares among siblings, in sevenths of the horizon.
-        adopter_windows: windows of the shares among first purchases, in sevenths of the horizon.
-        smoothing: pseudo-count (in buyers) that draws a window's share towards the next longer window's.
-        store_window: window of sales in the user's stores, in sevenths of the horizon.
-        ease_regularisation: λ of EASE, used where there are at most ``ease_max_items`` nodes.
-        ease_max_items: largest number of nodes for EASE.
-    """
-
-    popularity_windows: list[int] = field(default_factory=lambda: [60, 12, 4, 2])
-    adopter_windows: list[int] = field(default_factory=lambda: [60, 7])
-    smoothing: float = 5.0
-    store_window: int = 8
-    ease_regularisation: float = 500.0
-    ease_max_items: int = 6000
 
 
 class WithinEvidence:

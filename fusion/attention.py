@@ -2,23 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
-
-@dataclass
-class FusionConfig:
-    """The attention that joins modalities.
-
-    Attributes:
-        modality_dropout: probability of hiding a modality of a node in a training step (never all of them).
-        temperature: divides the attention's logits.
-    """
-
-    modality_dropout: float = 0.1
-    temperature: float = 1.0
+from fusion.config import FusionConfig
 
 
 class ModalityAttention(nn.Module):

@@ -2,56 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from encoders.graph import Adjacency, EdgeType, GraphConfig, GraphEncoder, SparseProduct
-from encoders.history import HistoryConfig, HistoryEncoder
-from errors import InputError
-from fusion.attention import FusionConfig, ModalityAttention
-from fusion.heads import HeadConfig, InterestHead
+from encoders.graph import Adjacency, EdgeType, GraphEncoder, SparseProduct
+from encoders.history import HistoryEncoder
+from fusion.attention import ModalityAttention
+from fusion.config import ModelConfig
+from fusion.heads import InterestHead
 from fusion.standard import Standardise
 from fusion.within import WithinHead
-
-Modality = Literal["graph", "text", "collaborative"]
-
-
-@dataclass
-class ModelConfig:
-    """The model's size and parts.
-
-    Attributes:
-        dim: width of all vectors.
-        modalities: what the fusion attends over: any of ``graph``, ``text`` and ``collaborative`` (a category's
-            co-occurrence with all categories). Without the last one by default: the same co-occurrence is in the
-            per-pair evidence, and validation on Complete Journey was no better with it (.2954 against .2969).
-        graph: the graph encoder.
-        history: the history encoder.
-        fusion: the attention over modalities.
-        head: the interest head.
-        within_weight: weight of the losses of the levels below the interest level.
-        dropout: dropout on node and user vectors.
-    """
-
-    dim: int = 48
-    modalities: list[Modality] = field(default_factory=lambda: ["graph", "text"])
-    graph: GraphConfig = field(default_factory=GraphConfig)
-    history: HistoryConfig = field(default_factory=HistoryConfig)
-    fusion: FusionConfig = field(default_factory=FusionConfig)
-    head: HeadConfig = field(default_factory=HeadConfig)
-    within_weight: float = 1.0
-    dropout: float = 0.2
-
-    def __post_init__(self) -> None:
-        if self.dim < 1:
-            raise InputError(f"{self.dim} is too few", where="model.dim", remedy="Give 1 or more.")
-        if not self.modalities:
-            raise InputError("no modality is left", where="model.modalities", remedy="Give graph, text or both.")
-        if not 0 <= self.dropout < 1:
-            raise InputError(f"{self.dropout} is no share", where="model.dropout", remedy="Give 0 <= dropout < 1.")
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from time import perf_counter
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -27,27 +27,10 @@ from evaluation.factorised import Factorised
 from evaluation.ranking import Rankings, rank
 from evaluation.scorer import Problem, Scorer
 from evaluation.tuning import Baseline, Tuned, run_baselines, settings
-from evidence.interest import EvidenceConfig, InterestEvidence
+from evidence.config import EvidenceConfig
+from evidence.interest import InterestEvidence
 from files import atomic, read_json, write_json
-
-BaselineName = Literal["popularity", "recent_popularity", "item_cosine", "ease", "als", "lightgbm"]
-
-
-@dataclass
-class BaselineConfig:
-    """What the model is compared with.
-
-    Attributes:
-        names: the baselines, of ``popularity``, ``recent_popularity``, ``item_cosine``, ``ease``, ``als`` and
-            ``lightgbm`` (below the interest level carried down by recent shares); those that do not fit a level's
-            size are left out there.
-        threads: CPU threads of the baselines' process.
-    """
-
-    names: list[BaselineName] = field(
-        default_factory=lambda: ["popularity", "recent_popularity", "item_cosine", "ease", "als", "lightgbm"]
-    )
-    threads: int = 1
+from training.config import BaselineConfig
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from data.dataset import Dataset
 from encoders.text import TextEncoder
 from encoders.text_bank import TextBank
 from encoders.text_cache import FrozenCache
-from evidence.interest import EvidenceConfig
+from evidence.config import EvidenceConfig
 from fusion.model import CrossAisle, ModelShape, Step
 from kg.load import LoadReport, load_graph
 from kg.readback import GraphData, read_graphs

@@ -3,17 +3,111 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from data.config import DataConfig
 from data.splits import ProtocolConfig
 from encoders.text_config import TextConfig
-from evidence.interest import EvidenceConfig
-from evidence.within import WithinConfig
-from fusion.model import ModelConfig
+from errors import InputError
+from evidence.config import EvidenceConfig, WithinConfig
+from fusion.config import ModelConfig
 from kg.config import CoPurchaseConfig, StoreConfig
-from training.baselines import BaselineConfig
-from training.cutoffs import ExamplesConfig
-from training.module import OptimiserConfig
+
+Accelerator = Literal["auto", "cpu", "gpu", "mps", "tpu"]
+
+Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"]
+
+BaselineName = Literal["popularity", "recent_popularity", "item_cosine", "ease", "als", "lightgbm"]
+
+
+@dataclass
+class ExamplesConfig:
+    """Training examples.
+
+    Attributes:
+        max_siblings: siblings not chosen that are listed per choice below the interest level.
+        users_per_cutoff: users whose choices are listed, by step below the interest level counted from the top:
+            choices among few siblings are cheap to list, among products dear.
+        cache_mb: memory for the per-pair evidence of all training cut-offs; beyond it the evidence is computed
+            anew for every batch.
+    """
+
+    max_siblings: int = 50
+    users_per_cutoff: list[int] = field(default_factory=lambda: [800, 250])
+    cache_mb: int = 1500
+
+
+@dataclass
+class OptimiserConfig:
+    """How the model is trained.
+
+    Attributes:
+        epochs: most epochs; validation chooses the best of them.
+        patience: epochs without a better validation before training stops.
+        batch_size: users per step.
+        accumulate: steps whose gradients are added up before the weights move.
+        lr: peak learning rate of the heads.
+        tower_lr: peak learning rate of encoders and fusion.
+        text_lr: peak learning rate of the language model's tuned weights.
+        text_epochs: epochs of the language model's tuning, from the best model with a frozen one.
+        text_drift: weight of the squared distance between tuned and untuned text vectors.
+        weight_decay: of AdamW, on all weight matrices.
+        warmup: share of the steps in which the learning rate rises; then it falls along a cosine.
+        clip: largest norm of the gradient.
+        precision: of Lightning's Trainer; ``auto`` is mixed bf16 on a GPU, 32 bit on a CPU.
+        accelerator: of Lightning's Trainer.
+        devices: of Lightning's Trainer.
+        threads: CPU threads; 0 is all cores but one, which the baselines use meanwhile.
+    """
+
+    epochs: int = 3
+    patience: int = 2
+    batch_size: int = 128
+    accumulate: int = 1
+    lr: float = 3e-3
+    tower_lr: float = 3e-3
+    text_lr: float = 1e-4
+    text_epochs: int = 1
+    text_drift: float = 0.1
+    weight_decay: float = 0.1
+    warmup: float = 0.3
+    clip: float = 1.0
+    precision: Precision = "auto"
+    accelerator: Accelerator = "auto"
+    devices: str = "auto"
+    threads: int = 0
+
+    def __post_init__(self) -> None:
+        at_least_one = ("epochs", "patience", "batch_size", "accumulate")
+        for name in at_least_one:
+            if getattr(self, name) < 1:
+                raise InputError(
+                    f"{getattr(self, name)} is too few", where=f"optimiser.{name}", remedy="Give 1 or more."
+                )
+        for name in ("lr", "tower_lr", "text_lr", "clip"):
+            if not getattr(self, name) > 0:
+                raise InputError(
+                    f"{getattr(self, name)} is too small", where=f"optimiser.{name}", remedy="Give more than 0."
+                )
+        if not 0 < self.warmup < 1:
+            raise InputError(f"{self.warmup} is no share", where="optimiser.warmup", remedy="Give 0 < warmup < 1.")
+
+
+@dataclass
+class BaselineConfig:
+    """What the model is compared with.
+
+    Attributes:
+        names: the baselines, of ``popularity``, ``recent_popularity``, ``item_cosine``, ``ease``, ``als`` and
+            ``lightgbm`` (below the interest level carried down by recent shares); those that do not fit a level's
+            size are left out there.
+        threads: CPU threads of the baselines' process.
+    """
+
+    names: list[BaselineName] = field(
+        default_factory=lambda: ["popularity", "recent_popularity", "item_cosine", "ease", "als", "lightgbm"]
+    )
+    threads: int = 1
 
 
 @dataclass

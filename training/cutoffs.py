@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -13,30 +13,15 @@ from data.catalogue import Level
 from data.dataset import Dataset
 from data.log import Log
 from data.splits import Targets, targets
-from evidence.interest import EvidenceConfig, InterestEvidence
-from evidence.within import WithinConfig, WithinEvidence
+from evidence.config import EvidenceConfig, WithinConfig
+from evidence.interest import InterestEvidence
+from evidence.within import WithinEvidence
 from fusion.model import Evidence
 from training.choices import Choices, list_choices
+from training.config import ExamplesConfig
 from training.graphs import ModelGraph
 
 IntArray = npt.NDArray[np.int64]
-
-
-@dataclass
-class ExamplesConfig:
-    """Training examples.
-
-    Attributes:
-        max_siblings: siblings not chosen that are listed per choice below the interest level.
-        users_per_cutoff: users whose choices are listed, by step below the interest level counted from the top:
-            choices among few siblings are cheap to list, among products dear.
-        cache_mb: memory for the per-pair evidence of all training cut-offs; beyond it the evidence is computed
-            anew for every batch.
-    """
-
-    max_siblings: int = 50
-    users_per_cutoff: list[int] = field(default_factory=lambda: [800, 250])
-    cache_mb: int = 1500
 
 
 @dataclass(frozen=True)

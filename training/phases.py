@@ -20,8 +20,9 @@ from encoders.text_bank import TextBank
 from files import read_json, write_json
 from fusion.model import CrossAisle
 from training.build import ExampleStore
+from training.config import OptimiserConfig
 from training.datamodule import CutOffData
-from training.module import InterestModule, OptimiserConfig, TextPlan
+from training.module import InterestModule, TextPlan
 
 MONITOR = "validation/ndcg@20"
 Validate = Callable[[InterestModule], dict[str, float]]

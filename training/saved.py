@@ -15,7 +15,8 @@ from encoders.text import TextEncoder
 from encoders.text_config import TextConfig
 from errors import InputError
 from files import atomic, read_json, write_json
-from fusion.model import CrossAisle, ModelConfig, ModelShape
+from fusion.config import ModelConfig
+from fusion.model import CrossAisle, ModelShape
 
 FORMAT = 1
 

@@ -6,7 +6,8 @@ import scipy.sparse as sp
 import torch
 from torch_geometric.data import HeteroData
 
-from encoders.graph import GraphConfig, GraphEncoder, SparseProduct, adjacency, contract, incidence, to_torch
+from encoders.config import GraphConfig
+from encoders.graph import GraphEncoder, SparseProduct, adjacency, contract, incidence, to_torch
 
 SIZES = {"Category": 4, "Brand": 3, "Product": 7}
 IN, BY, WITH = ("Product", "IN", "Category"), ("Product", "BY", "Brand"), ("Category", "BOUGHT_WITH", "Category")

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from encoders.history import HistoryConfig, HistoryEncoder
+from encoders.config import HistoryConfig
+from encoders.history import HistoryEncoder
 
 DIM, CATEGORIES, FEATURES, FIGURES, POOLS = 6, 9, 4, 3, 2
 

@@ -3,7 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evidence.interest import EvidenceConfig, InterestEvidence
+from evidence.config import EvidenceConfig
+from evidence.interest import InterestEvidence
 
 CUTOFF = 15
 CONFIG = EvidenceConfig(horizon=6, neighbours=5)

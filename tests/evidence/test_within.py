@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from evidence.interest import EvidenceConfig
-from evidence.within import WithinConfig, WithinEvidence
+from evidence.config import EvidenceConfig, WithinConfig
+from evidence.within import WithinEvidence
 
 CUTOFF = 15
 WINDOWS = EvidenceConfig(horizon=6)

@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fusion.attention import FusionConfig, ModalityAttention
+from fusion.attention import ModalityAttention
+from fusion.config import FusionConfig
 
 WIDTHS = {"graph": 4, "text": 7, "collaborative": 4}
 DIM, N = 5, 6

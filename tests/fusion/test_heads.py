@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from fusion.heads import HeadConfig, InterestHead
+from fusion.config import HeadConfig
+from fusion.heads import InterestHead
 
 USERS, CATEGORIES, PAIR, ITEM, FIGURES, DIM = 5, 7, 3, 2, 4, 6
 

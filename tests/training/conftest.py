@@ -13,12 +13,11 @@ from data.config import DataConfig, SyntheticConfig
 from data.dataset import Dataset
 from data.splits import ProtocolConfig
 from encoders.text_config import TextConfig
-from fusion.model import ModelConfig
+from fusion.config import ModelConfig
 from kg.config import CoPurchaseConfig, StoreConfig
 from training import build
-from training.config import TrainConfig
+from training.config import OptimiserConfig, TrainConfig
 from training.cutoffs import Chain
-from training.module import OptimiserConfig
 from training.run import Job
 
 TEST_CUTOFF = 31

@@ -7,8 +7,8 @@ import scipy.sparse as sp
 from data.config import DataConfig, SyntheticConfig
 from data.load import load
 from data.splits import targets
-from evidence.interest import EvidenceConfig
-from evidence.within import WithinConfig, WithinEvidence
+from evidence.config import EvidenceConfig, WithinConfig
+from evidence.within import WithinEvidence
 from training.choices import list_choices
 from training.cutoffs import Chain
 
