@@ -15,7 +15,6 @@ import os
 import secrets
 import shutil
 import socket
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -26,8 +25,8 @@ from neo4j import GraphDatabase
 from neo4j.exceptions import DriverError, Neo4jError
 
 from errors import InputError
-from kg import guard
 from kg.config import StoreConfig
+from kg.guard import GRACE, Guarded
 
 HOST = "127.0.0.1"
 USERNAME = "root"
@@ -51,6 +50,7 @@ class EmbeddedServer:
 
     Attributes:
         uri: its Bolt address, on the loopback interface.
+        http: the address of its HTTP interface, likewise.
         username: account to connect as.
         password: its password, random, kept in ``home/password`` (readable by the owner only).
 
@@ -61,9 +61,9 @@ class EmbeddedServer:
 
     def __init__(self, config: StoreConfig) -> None:
         self.config, self.home = config, config.home.absolute()
-        self.username, self.uri, self.password = USERNAME, "", ""
+        self.username, self.uri, self.http, self.password = USERNAME, "", "", ""
         self._owner = os.getpid()
-        self._guard: subprocess.Popen[bytes] | None = None
+        self._guard: Guarded | None = None
         self._lock = _lock(self.home)
         try:
             _end_stale(self.home)
@@ -77,7 +77,7 @@ class EmbeddedServer:
     @property
     def alive(self) -> bool:
         """Whether the server's process runs."""
-        return self._guard is not None and self._guard.poll() is None
+        return self._guard is not None and self._guard.alive
 
     @property
     def pid(self) -> int:
@@ -122,27 +122,13 @@ class EmbeddedServer:
         raise self.failure(f"The embedded graph store did not start (start_timeout: {self.config.start_timeout:g} s)")
 
     def _launch(self) -> None:
-        bolt, http = _free_ports(2)
-        self.uri = f"bolt://{HOST}:{bolt}"
+        bolt, http = free_ports(2)
+        self.uri, self.http = f"bolt://{HOST}:{bolt}", f"http://{HOST}:{http}"
         log = self.home / "server.log"
         if log.exists():
             log.replace(self.home / "server.previous.log")
-        request = {
-            "command": _command(self.home, self.config.heap, bolt, http),
-            "cwd": str(self.home),
-            "log": str(log),
-            "record": str(self.home / "server.json"),
-        }
-        self._guard = subprocess.Popen(
-            [sys.executable, "-I", "-S", guard.__file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        assert self._guard.stdin is not None
-        self._guard.stdin.write(json.dumps(request).encode() + b"\n")
-        self._guard.stdin.flush()
+        command = _command(self.home, self.config.heap, bolt, http)
+        self._guard = Guarded(command, cwd=self.home, log=log, record=self.home / "server.json")
 
     def _answers(self, deadline: float) -> bool:
         """Wait until the store answers a query; Bolt opens before the database exists."""
@@ -169,17 +155,9 @@ class EmbeddedServer:
         return True
 
     def _end_guard(self) -> None:
-        if self._guard is None:
-            return
-        assert self._guard.stdin is not None
-        with contextlib.suppress(OSError):
-            self._guard.stdin.close()
-        try:
-            self._guard.wait(guard.GRACE + 5)
-        except subprocess.TimeoutExpired:
-            self._guard.kill()
-            self._guard.wait()
-        self._guard = None
+        if self._guard is not None:
+            self._guard.end()
+            self._guard = None
 
 
 def _lock(home: Path) -> FileLock:
@@ -228,10 +206,10 @@ def _end_stale(home: Path) -> None:
     if stale is None:
         return
     try:
-        stale.wait(guard.GRACE / 2)
+        stale.wait(GRACE / 2)
     except psutil.TimeoutExpired:
         stale.kill()
-        stale.wait(guard.GRACE)
+        stale.wait(GRACE)
     except psutil.NoSuchProcess:
         return
 
@@ -249,7 +227,8 @@ def _password(home: Path) -> str:
     return path.read_text()
 
 
-def _free_ports(count: int) -> list[int]:
+def free_ports(count: int) -> list[int]:
+    """Ports of the loopback interface that nothing listens on just now."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:

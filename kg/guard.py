@@ -1,12 +1,13 @@
-"""Holds the embedded store's Java process and ends it as soon as the program that started it is gone.
+"""Holds a store's Java process and ends it as soon as the program that started it is gone.
 
-Run as a script by ``kg.embedded``; imports the standard library only, so that it is up at once. The first line
-of its standard input is a JSON object: ``command``, ``cwd``, ``log`` (file for the output) and ``record`` (file
-for the Java process's number). The input stays open; its end means that the program has closed or died.
+``Guarded`` runs this file as a script; it imports the standard library only, so that it is up at once. The first
+line of the script's standard input is a JSON object: ``command``, ``cwd``, ``log`` (file for the output) and
+``record`` (file for the process's number). The input stays open; its end means that the program has closed or died.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import json
 import os
@@ -18,6 +19,51 @@ from pathlib import Path
 
 POLL = 0.2
 GRACE = 10.0
+
+
+class Guarded:
+    """A command that runs under a guard: it ends at the latest when this process does, however that ends.
+
+    Args:
+        command: program and arguments.
+        cwd: its working directory.
+        log: file for its output.
+        record: file that holds its number while it runs, as JSON: ``{"pid": …}``.
+    """
+
+    def __init__(self, command: list[str], *, cwd: Path, log: Path, record: Path) -> None:
+        request = {"command": command, "cwd": str(cwd), "log": str(log), "record": str(record)}
+        self._guard = subprocess.Popen(
+            [sys.executable, "-I", "-S", __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        assert self._guard.stdin is not None
+        self._guard.stdin.write(json.dumps(request).encode() + b"\n")
+        self._guard.stdin.flush()
+
+    @property
+    def pid(self) -> int:
+        """Number of the guard's process."""
+        return self._guard.pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the command runs."""
+        return self._guard.poll() is None
+
+    def end(self) -> None:
+        """End the command, gently first; harmless when repeated."""
+        assert self._guard.stdin is not None
+        with contextlib.suppress(OSError):
+            self._guard.stdin.close()
+        try:
+            self._guard.wait(GRACE + 5)
+        except subprocess.TimeoutExpired:
+            self._guard.kill()
+            self._guard.wait()
 
 
 def main() -> int:

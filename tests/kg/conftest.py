@@ -1,6 +1,12 @@
-"""A tiny shop, and one embedded store for all tests of the folder."""
+"""A tiny shop, and for all tests of the folder one embedded store and one real Neo4j."""
 
+import base64
+import json
+import os
+import sys
+import urllib.request
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,6 +16,10 @@ from data.dataset import Dataset
 from data.tables import Tables
 from kg.config import StoreConfig
 from kg.store import GraphStore
+
+# The folder's helpers are plain modules; their assertions are explained like those of tests.
+sys.path.insert(0, str(Path(__file__).parent))
+pytest.register_assert_rewrite("store_contract")
 
 LEVELS = ("department", "category", "type")
 
@@ -101,6 +111,61 @@ def embedded_store(embedded_config):
 
 @pytest.fixture
 def empty_store(embedded_store):
-    """The store without a single node."""
-    embedded_store.write("MATCH (n) DETACH DELETE n")
-    return embedded_store
+    """The embedded store, as new."""
+    return _emptied_embedded(embedded_store)
+
+
+@pytest.fixture(scope="session")
+def neo4j_server(tmp_path_factory):
+    """A real Neo4j. Without Java and Maven the test is skipped, but not in CI: there it fails."""
+    from neo4j_server import MissingToolError, Neo4jServer
+
+    try:
+        server = Neo4jServer(tmp_path_factory.mktemp("neo4j"))
+    except MissingToolError as error:
+        (pytest.fail if os.environ.get("CI") == "true" else pytest.skip)(f"no Neo4j to test with: {error}")
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def neo4j_store(neo4j_server):
+    with GraphStore.open(neo4j_server.config) as store:
+        yield store
+
+
+@pytest.fixture
+def empty_neo4j(neo4j_store):
+    """The real Neo4j, without nodes, constraints and indexes."""
+    return _emptied_neo4j(neo4j_store)
+
+
+@pytest.fixture(params=["embedded", "neo4j"])
+def store_any(request):
+    """Each of the two stores, empty: no nodes, constraints or indexes."""
+    return request.getfixturevalue("empty_store" if request.param == "embedded" else "empty_neo4j")
+
+
+def _emptied_embedded(store):
+    login = base64.b64encode(f"{store.server.username}:{store.server.password}".encode()).decode()
+    headers = {"Content-Type": "application/json", "Authorization": f"Basic {login}"}
+    for command in ("drop database neo4j", "create database neo4j"):
+        body = json.dumps({"command": command}).encode()
+        request = urllib.request.Request(f"{store.server.http}/api/v1/server", body, headers)
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            assert json.load(answer) == {"result": "ok"}
+    return store
+
+
+def _emptied_neo4j(store):
+    while store.write("MATCH (n) WITH n LIMIT 10000 DETACH DELETE n RETURN count(*) AS gone")[0]["gone"]:
+        pass
+    for row in store.read("SHOW CONSTRAINTS YIELD name"):
+        store.schema_command(f"DROP CONSTRAINT {_name(row)}")
+    for row in store.read("SHOW INDEXES YIELD name, type WHERE type <> 'LOOKUP'"):
+        store.schema_command(f"DROP INDEX {_name(row)}")
+    return store
+
+
+def _name(row):
+    return "`" + row["name"].replace("`", "``") + "`"

@@ -1,24 +1,22 @@
-import importlib.util
-import sys
-from pathlib import Path
-
 import pytest
 from neo4j.exceptions import TransientError
+from store_contract import StoreContract
 
 from errors import InputError
 from kg.config import StoreConfig
 from kg.store import GraphStore, _check_version, _explain
 
-_spec = importlib.util.spec_from_file_location("store_contract", Path(__file__).with_name("store_contract.py"))
-store_contract = importlib.util.module_from_spec(_spec)
-sys.modules["store_contract"] = store_contract
-_spec.loader.exec_module(store_contract)
 
-
-class TestEmbeddedStore(store_contract.StoreContract):
+class TestEmbeddedStore(StoreContract):
     @pytest.fixture
     def store(self, empty_store):
         return empty_store
+
+
+class TestNeo4jStore(StoreContract):
+    @pytest.fixture
+    def store(self, empty_neo4j):
+        return empty_neo4j
 
 
 def test_unreachable_address_is_told():
