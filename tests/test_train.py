@@ -31,6 +31,7 @@ from data.config import DataConfig, SyntheticConfig
 from data.load import load
 from data.splits import blocked, targets, unseen_categories
 from evaluation.scorer import Problem
+from training.ranks import device_count
 from training.saved import load_model
 
 ROOT = Path(__file__).parents[1]
@@ -581,3 +582,25 @@ def test_presets_by_name(preset):
             found = parsed[f"{part}.{name}"]
             if isinstance(value, str | int | bool):
                 assert str(found) == str(value), (part, name)
+
+
+# -- several devices -------------------------------------------------------------------------------------------
+
+
+def test_two_devices_train_together(place):
+    """Two processes on the CPU: one report, weights that both have moved, no process left."""
+    settings = write_settings(place / "two.yaml", place, place / "graph-two")
+    flags = ["--optimiser.devices", 2, "--optimiser.epochs", 1, "--baselines.names", '["popularity"]']
+    program = start(place, "--config", settings, "--out", place / "two", *flags)
+    assert program.wait() == 0, program.said
+    assert not program.survivors()
+    assert "GLOBAL_RANK: 1, MEMBER: 2/2" in program.said
+    assert program.said.count("report.html") == 1
+    assert read(place / "two" / "metrics.json")["test"]["category"]["crossaisle"]["ndcg@20"] > 0
+
+
+@pytest.mark.parametrize(
+    ("devices", "on_gpu", "count"), [("auto", False, 1), ("-1", False, 1), ("2", False, 2), ("0,2", True, 2)]
+)
+def test_devices_are_counted(devices, on_gpu, count):
+    assert device_count(devices, on_gpu) == count

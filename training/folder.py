@@ -103,6 +103,7 @@ class RunFolder:
     def finish(self) -> Path:
         """Take away what only a resuming run needs, and rename the work folder to its final name."""
         shutil.rmtree(self.work / "baselines", ignore_errors=True)
+        (self.work / "graph.lock").unlink(missing_ok=True)
         os.replace(self.work, self.final)
         return self.final
 

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import filelock
 import torch
 from jsonargparse import ArgumentParser, Namespace
 
@@ -15,7 +16,7 @@ from console import console, say
 from evaluation.report import write_report
 from files import atomic, write_json
 from kg.schema import level_labels
-from training import summary
+from training import ranks, summary
 from training.config import TrainConfig
 from training.folder import CONFIG, RunFolder, environment
 from training.run import Job, LevelResult, Trained, attention_by_label
@@ -36,6 +37,8 @@ def run_job(parser: ArgumentParser, parsed: Namespace) -> int:
         InputError: something given is wrong. A folder that was made for the run and holds nothing yet is removed.
     """
     config = TrainConfig(**_settings(parser, parsed))
+    if ranks.is_helper():
+        return _help(config)
     folder = RunFolder.new(parsed.out) if parsed.resume is None else RunFolder.resume(parsed.resume)
     with folder.locked():
         try:
@@ -48,7 +51,8 @@ def run_job(parser: ArgumentParser, parsed: Namespace) -> int:
             return 130
         except BaseException:
             _stop_children()
-            _remove_if_empty(folder.work)
+            if not _removed_if_empty(folder.work):
+                say("stopped", f"what is done so far is kept; go on with: python train.py --resume {folder.work}")
             raise
     say("done", f"{final / 'report.html'}")
     return 0
@@ -75,6 +79,7 @@ def _write_config(parser: ArgumentParser, parsed: Namespace, path: Path) -> None
 
 def _run(config: TrainConfig, folder: RunFolder) -> Path:
     job = Job(config, folder.work)
+    ranks.lead(folder.work)
     dataset = job.read_data()
     process = job.start_baselines(dataset)
     graphs = job.read_graph(dataset)
@@ -96,6 +101,18 @@ def _run(config: TrainConfig, folder: RunFolder) -> Path:
     write_report(content, folder.work / "report.html")
     _print_results(levels)
     return folder.finish()
+
+
+def _help(config: TrainConfig) -> int:
+    """Train beside the process that started this one; it does everything else."""
+    console.quiet = True
+    work = ranks.work_folder()
+    job = Job(config, work)
+    dataset = job.read_data()
+    with filelock.FileLock(work / "graph.lock"):
+        graphs = job.read_graph(dataset)
+    job.train(dataset, graphs, *job.encode_texts(dataset))
+    return 0
 
 
 def _save(config: TrainConfig, folder: RunFolder, trained: Trained, facts: dict[str, Any], dataset: Any) -> None:  # noqa: ANN401
@@ -138,8 +155,9 @@ def _stop_children() -> None:
         torch.distributed.destroy_process_group()
 
 
-def _remove_if_empty(work: Path) -> None:
-    """Remove a work folder in which nothing was worked out yet."""
+def _removed_if_empty(work: Path) -> bool:
+    """Remove a work folder in which nothing was worked out yet; whether it was."""
     if (work / "checkpoints").exists() or (work / "baselines").exists():
-        return
+        return False
     shutil.rmtree(work)
+    return True

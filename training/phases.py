@@ -23,6 +23,7 @@ from training.build import ExampleStore
 from training.config import OptimiserConfig
 from training.datamodule import CutOffData
 from training.module import InterestModule, TextPlan
+from training.ranks import device_count
 
 MONITOR = "validation/ndcg@20"
 Validate = Callable[[InterestModule], dict[str, float]]
@@ -157,7 +158,9 @@ class Phases:
         weights = Path(best.best_model_path if monitor else best.last_model_path)
         kept = int(_checkpoint(weights)["epoch"]) + 1
         facts = {"weights": weights.name, "epochs": kept, "validation": module.figures, "best": score}
-        write_json(folder / "phase.json", facts)
+        if trainer.is_global_zero:
+            write_json(folder / "phase.json", facts)
+        trainer.strategy.barrier()
 
 
 def _fit_or_interrupt(trainer: pl.Trainer, module: InterestModule, data: CutOffData, resume: Path | None) -> None:
@@ -182,10 +185,12 @@ def _trainer(config: OptimiserConfig, logs: Path, name: str, callbacks: list[Cal
     if precision == "auto":
         precision = "bf16-mixed" if on_gpu else "32-true"
     devices: Any = int(config.devices) if config.devices.isdigit() else config.devices
+    several = device_count(config.devices, on_gpu) > 1
     return pl.Trainer(
         max_epochs=config.epochs,
         accelerator=config.accelerator,
         devices=1 if config.accelerator == "cpu" and devices == "auto" else devices,
+        strategy="ddp_find_unused_parameters_true" if several else "auto",
         precision=precision,
         gradient_clip_val=config.clip,
         accumulate_grad_batches=config.accumulate,
