@@ -193,7 +193,7 @@ def test_training_on_samples_learns():
 
 
 def test_pyg_loader_with_this_sampler():
-    """PyG's ``NodeLoader`` needs no compiled library with it, and its own layers give the whole graph's result."""
+    """PyG's ``NodeLoader`` needs no compiled library with it; its own layers give what they give on the whole graph."""
     graph = random_graph()
     for label in graph.node_types:
         graph[label].x = torch.randn(int(graph[label].num_nodes), DIM)
@@ -203,7 +203,7 @@ def test_pyg_loader_with_this_sampler():
     sampler = LoaderSampler(NeighbourSampler(GraphInMemory(graph), [-1]))
     asked = torch.tensor([8, 0, 4, 1])
     seen = []
-    for batch in NodeLoader(graph, sampler, input_nodes=("Type", asked), batch_size=3):
+    for batch in NodeLoader((graph, graph), sampler, input_nodes=("Type", asked), batch_size=3):
         size = batch["Type"].batch_size
         found = layer(batch.x_dict, batch.edge_index_dict)["Type"][:size]
         nodes = batch["Type"].n_id[:size]
