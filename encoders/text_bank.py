@@ -171,6 +171,10 @@ class TextBank(nn.Module):
             self.refresh(positions)
         return due
 
+    def keep(self, cache: FrozenCache) -> None:
+        """Write the current vectors to disk, for a bank that is made later with the same encoder and texts."""
+        cache.put(self.encoder.fingerprint(), self._keys(), self.cache)
+
     def reset(self) -> None:
         """Put the vectors of the untuned model back (the weights stay as they are)."""
         self.clear()

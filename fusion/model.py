@@ -174,11 +174,7 @@ class CrossAisle(nn.Module):
         Returns:
             Vectors of shape (asked products, dim), attention weights.
         """
-        parts = [
-            self.leaf["_".join(edge)](SparseProduct.apply(matrix, nodes.hidden[edge[0]]))
-            for edge, matrix in neighbours.items()
-        ]
-        graph = torch.stack(parts).sum(dim=0)
+        graph = self.leaf_hidden(nodes, neighbours)
         fuse = self.fusion[f"fuse_{self.shape.leaf}"]
         assert isinstance(fuse, ModalityAttention)
         present = torch.ones(len(texts), len(fuse.names), dtype=torch.bool, device=texts.device)
@@ -186,6 +182,14 @@ class CrossAisle(nn.Module):
             present[:, fuse.names.index("text")] = texts.abs().sum(dim=1) > 0
         out: tuple[Tensor, Tensor] = fuse({"graph": graph, "text": texts}, present)
         return out
+
+    def leaf_hidden(self, nodes: Nodes, neighbours: dict[EdgeType, Tensor]) -> Tensor:
+        """What the graph says of some products, shape (asked products, dim); arguments as of `leaves`."""
+        parts = [
+            self.leaf["_".join(edge)](SparseProduct.apply(matrix, nodes.hidden[edge[0]]))
+            for edge, matrix in neighbours.items()
+        ]
+        return torch.stack(parts).sum(dim=0)
 
     # -- users and scores --------------------------------------------------------------------------------
 

@@ -30,8 +30,11 @@ import train
 from data.config import DataConfig, SyntheticConfig
 from data.load import load
 from data.splits import blocked, targets, unseen_categories
+from evaluation.ranking import rank
 from evaluation.scorer import Problem
+from training.loaded import load_run
 from training.ranks import device_count
+from training.run import levels_of
 from training.saved import load_model
 
 ROOT = Path(__file__).parents[1]
@@ -347,6 +350,29 @@ def test_a_damaged_model_is_refused(finished, tmp_path, spoilt):
     (tmp_path / spoilt).unlink()
     with pytest.raises(train.InputError, match=spoilt):
         load_model(tmp_path)
+
+
+def test_a_loaded_run_ranks_as_it_was_reported(finished):
+    """The run folder alone brings back model, texts and settings; its text vectors are not encoded again."""
+    loaded = load_run(finished.folder)
+    dataset = loaded.dataset
+    for name, level in levels_of(dataset).items():
+        problem = Problem(dataset, level, TEST_CUTOFF)
+        found = rank(loaded.scorer.fit(problem), problem, targets(dataset, level, TEST_CUTOFF, HORIZON), seed=3)
+        there = pd.read_parquet(finished.folder / f"rankings/{name}.parquet")
+        here = found.to_frame(dataset.user_ids, problem.item_ids)
+        assert here["item_id"].tolist() == there["item_id"].tolist()
+        np.testing.assert_allclose(here["score"], there["score"], atol=1e-4)
+    assert len(list((finished.folder / "text").rglob("*.safetensors"))) == 1
+
+
+def test_a_run_of_other_data_is_not_loaded(finished, tmp_path):
+    for name in ("config.yaml", "model.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((finished.folder / name).read_bytes())
+    facts = read(tmp_path / "model.json") | {"data_fingerprint": "another"}
+    (tmp_path / "model.json").write_text(json.dumps(facts))
+    with pytest.raises(train.InputError, match="data have changed"):
+        load_run(tmp_path)
 
 
 # -- again, interrupted, going on ----------------------------------------------------------------------------

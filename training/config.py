@@ -111,6 +111,23 @@ class BaselineConfig:
 
 
 @dataclass
+class GraphConfig:
+    """What becomes of the graph after training.
+
+    Attributes:
+        write_back: write what was learnt into the graph: vectors of the nodes, `LEADS_TO` between categories.
+        keep_old: keep what earlier runs wrote there.
+        min_support: fewest users behind a `LEADS_TO`.
+        top_k: strongest `LEADS_TO` kept for each category.
+    """
+
+    write_back: bool = False
+    keep_old: bool = False
+    min_support: int = 20
+    top_k: int = 15
+
+
+@dataclass
 class TrainConfig:
     """The main job.
 
@@ -126,6 +143,7 @@ class TrainConfig:
         examples: training examples.
         optimiser: how the model is trained.
         baselines: what the model is compared with.
+        kg: what becomes of the graph after training.
         seed: fixes everything that is drawn.
         text_cache: folder where the untuned language model's encodings are kept between runs; empty: nowhere.
     """
@@ -141,5 +159,6 @@ class TrainConfig:
     examples: ExamplesConfig = field(default_factory=ExamplesConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     baselines: BaselineConfig = field(default_factory=BaselineConfig)
+    kg: GraphConfig = field(default_factory=GraphConfig)
     seed: int = 0
     text_cache: str = ".crossaisle/text"

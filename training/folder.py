@@ -21,6 +21,7 @@ from errors import InputError
 
 PARTIAL = ".partial"
 CONFIG = "config.yaml"
+TEXT = "text"
 LIBRARIES = (
     "crossaisle", "torch", "torch-geometric", "transformers", "peft", "pytorch-lightning", "neo4j", "networkx",
     "scikit-learn", "lightgbm", "implicit", "arcadedb-embedded", "numpy", "scipy", "pandas", "pyarrow",

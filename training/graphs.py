@@ -24,11 +24,13 @@ class ModelGraph:
         leaf: the products' label.
         neighbours: for each relation from products the reverse edge type's name and the row-normalised incidence,
             CSR of shape (products, neighbours).
+        ids: ids of each label's nodes, shape (nodes,).
     """
 
     contracted: Adjacency
     leaf: str
     neighbours: dict[EdgeType, sp.csr_array]
+    ids: dict[str, npt.NDArray[np.str_]]
 
     def rows(self, products: npt.NDArray[np.int64]) -> dict[EdgeType, Tensor]:
         """The neighbours of some products as sparse CSR tensors of shape (asked, neighbours)."""
@@ -49,7 +51,7 @@ def model_graph(graph: GraphData, leaf: str = "Product") -> ModelGraph:
             scale = 1 / np.maximum(np.diff(matrix.indptr), 1).astype(np.float32)
             scaled = sp.csr_array(sp.dia_array((scale[None, :], [0]), shape=(len(scale), len(scale))) @ matrix)
             neighbours[(edge_type[2], f"rev_{edge_type[1]}", leaf)] = scaled
-    return ModelGraph(adjacency(_connected(contract(data, leaf))), leaf, neighbours)
+    return ModelGraph(adjacency(_connected(contract(data, leaf))), leaf, neighbours, graph.ids)
 
 
 def _connected(graph: HeteroData) -> HeteroData:

@@ -13,14 +13,20 @@ import torch
 from jsonargparse import ArgumentParser, Namespace
 
 from console import console, say
+from data.dataset import Dataset
+from encoders.text_cache import FrozenCache
 from evaluation.report import write_report
 from files import atomic, write_json
-from kg.schema import level_labels
+from kg.schema import level_labels, schema_of
+from kg.store import GraphStore
+from kg.writeback import write_back
 from training import ranks, summary
 from training.config import TrainConfig
-from training.folder import CONFIG, RunFolder, environment
+from training.folder import CONFIG, TEXT, RunFolder, environment
+from training.learnt import learnt
 from training.run import Job, LevelResult, Trained, attention_by_label
 from training.saved import save_model
+from training.scorer import CrossAisleScorer
 
 
 def run_job(parser: ArgumentParser, parsed: Namespace) -> int:
@@ -100,7 +106,18 @@ def _run(config: TrainConfig, folder: RunFolder) -> Path:
     )
     write_report(content, folder.work / "report.html")
     _print_results(levels)
+    if config.kg.write_back:
+        _write_back(config, folder.final.name, dataset, job, CrossAisleScorer(trained.module, cutoff))
     return folder.finish()
+
+
+def _write_back(config: TrainConfig, run: str, dataset: Dataset, job: Job, scorer: CrossAisleScorer) -> None:
+    """Write what was learnt into the graph."""
+    with job.cost.step("write back") as line:
+        found = learnt(run, scorer, config.kg.min_support, config.kg.top_k)
+        with GraphStore.open(config.store) as store:
+            report = write_back(store, schema_of(dataset), found, config.kg.keep_old)
+        line.append(report.told())
 
 
 def _help(config: TrainConfig) -> int:
@@ -115,13 +132,14 @@ def _help(config: TrainConfig) -> int:
     return 0
 
 
-def _save(config: TrainConfig, folder: RunFolder, trained: Trained, facts: dict[str, Any], dataset: Any) -> None:  # noqa: ANN401
+def _save(config: TrainConfig, folder: RunFolder, trained: Trained, facts: dict[str, Any], dataset: Dataset) -> None:
     described = {
         "protocol": asdict(config.protocol),
         "levels": level_labels(dataset),
         "interest_level": dataset.catalogue.interest_level,
         "data_fingerprint": facts["data_fingerprint"],
     }
+    trained.module.bank.keep(FrozenCache(folder.work / TEXT))
     save_model(folder.work, trained.module.model, trained.module.bank.encoder, described)
 
 

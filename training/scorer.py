@@ -55,8 +55,14 @@ class CrossAisleScorer(Scorer):
         """
         if problem.cutoff != self.cutoff.time:
             raise ValueError(f"the evidence is of cut-off {self.cutoff.time}, not {problem.cutoff}")
-        interest = problem.level is problem.dataset.catalogue.interest
-        self.step = -1 if interest else [level is problem.level for level in self.cutoff.chain.levels].index(True)
+        if problem.level is problem.dataset.catalogue.interest:
+            return self.at_interest()
+        self.step = [level is problem.level for level in self.cutoff.chain.levels].index(True)
+        return self
+
+    def at_interest(self) -> Self:
+        """Score the interest level, as after ``fit`` with its problem."""
+        self.step = -1
         return self
 
     @torch.inference_mode()

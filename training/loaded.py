@@ -1,0 +1,84 @@
+"""A finished run, loaded for use."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+
+from data.dataset import Dataset
+from data.load import load
+from encoders.text_bank import TextBank
+from encoders.text_cache import FrozenCache
+from errors import InputError
+from kg.config import StoreConfig
+from kg.schema import Schema, schema_of
+from training import build
+from training.config import TrainConfig
+from training.cutoffs import Chain
+from training.folder import CONFIG, TEXT
+from training.module import InterestModule
+from training.saved import load_model
+from training.scorer import CrossAisleScorer
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A run with all that it needs to score.
+
+    Attributes:
+        name: of its folder.
+        config: resolved configuration.
+        dataset: the data that it was trained on.
+        schema: of its graph.
+        scorer: at the test cut-off, whose history ends last.
+    """
+
+    name: str
+    config: TrainConfig
+    dataset: Dataset
+    schema: Schema
+    scorer: CrossAisleScorer
+
+
+def load_run(folder: Path, store: StoreConfig | None = None) -> LoadedRun:
+    """Load a run's model, its data and its graph (loading the graph into the store where it is not there).
+
+    Args:
+        folder: of a finished run.
+        store: where the graph is kept, when not where the run kept it.
+
+    Raises:
+        InputError: the folder holds no whole run, or the data are not the run's any more.
+    """
+    model, encoder, facts = load_model(folder)
+    config = read_config(folder / CONFIG)
+    config = replace(config, store=store or config.store)
+    dataset = load(config.data)
+    if dataset.fingerprint != facts["data_fingerprint"]:
+        remedy = "Give the data of the run, or train again."
+        raise InputError("the data have changed since this run", where=str(folder), remedy=remedy)
+    _, graphs = build.load_and_read(config, dataset)
+    moment = config.protocol.test_cutoff
+    graph = build.model_graphs({moment: graphs[moment]})[moment]
+    plan, texts = build.text_plan(dataset)
+    bank = TextBank(encoder, texts, FrozenCache(folder / TEXT))
+    cutoff = build.cutoff(config, dataset, Chain.of(dataset), moment, graph)
+    module = InterestModule(model, bank, plan, [], config.optimiser, False, None).eval()
+    return LoadedRun(folder.name, config, dataset, schema_of(dataset), CrossAisleScorer(module, cutoff))
+
+
+def read_config(path: Path) -> TrainConfig:
+    """The resolved configuration that a run keeps.
+
+    Raises:
+        InputError: the file is missing, or of another version.
+    """
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_class_arguments(TrainConfig, as_group=False)
+    try:
+        parsed = parser.instantiate(parser.parse_path(path))
+    except Exception as error:  # jsonargparse raises several kinds
+        raise InputError(f"cannot be read: {error}", where=str(path), remedy="Give a run of this version.") from error
+    return TrainConfig(**{name: parsed[name] for name in TrainConfig.__dataclass_fields__})
