@@ -96,8 +96,28 @@ class TreeMapping:
 
 
 @dataclass(frozen=True)
+class PublicMapping:
+    """A public product taxonomy, Google's or Shopify's, in its text format; see ``data.sources.product_taxonomy``.
+
+    Attributes:
+        file: the taxonomy's text file, UTF-8.
+        product_node: column of the products file with a node's id or full path.
+        separator: what stands between several nodes in ``product_node``; default empty: there is only one.
+        levels: names of the levels by depth, top first; a product in a deeper node counts for its ancestor at the
+            last of them; default "level_1", "level_2", … down to the deepest node.
+        unused: whether categories without products are kept; default false.
+    """
+
+    file: str
+    product_node: str
+    separator: str = ""
+    levels: list[str] = field(default_factory=list)
+    unused: bool = False
+
+
+@dataclass(frozen=True)
 class TaxonomyMapping:
-    """The taxonomy, in exactly one of four forms.
+    """The taxonomy, in exactly one of five forms.
 
     Attributes:
         levels: columns of the products file, one per level, top first; the levels carry the columns' names.
@@ -106,6 +126,7 @@ class TaxonomyMapping:
         path: a column with the whole path.
         tags: a column with an unordered set of names.
         tree: a file of nodes and parents.
+        public: a public product taxonomy.
     """
 
     levels: list[str] = field(default_factory=list)
@@ -113,6 +134,7 @@ class TaxonomyMapping:
     path: PathMapping | None = None
     tags: TagsMapping | None = None
     tree: TreeMapping | None = None
+    public: PublicMapping | None = None
 
 
 @dataclass(frozen=True)
@@ -165,16 +187,18 @@ class UsersMapping:
 
 @dataclass(frozen=True)
 class RelationsMapping:
-    """A file of further facts for the graph.
+    """A table of further facts for the graph: source, relation, target.
 
     Attributes:
-        file: CSV or Parquet file.
+        file: CSV or Parquet file, or a pattern such as "facts/*.parquet" for several.
         source: column with the id of the node that the relation starts from.
         target: column with the id of the node that it leads to.
         relation: the relation's name; default empty: ``relation_column`` says it.
         relation_column: column with the relation's name, turned to UPPER_SNAKE_CASE; default empty.
         source_label: label of the nodes it starts from; default Product.
         target_label: label of the nodes it leads to; default Product.
+        source_label_column: column with that label instead, row by row; default empty.
+        target_label_column: likewise; default empty.
         weight: column with a weight; default empty: always 1.
         time: column with the time from which the fact is known, in the form of the interactions' times;
             default empty: always known.
@@ -187,8 +211,29 @@ class RelationsMapping:
     relation_column: str = ""
     source_label: str = "Product"
     target_label: str = "Product"
+    source_label_column: str = ""
+    target_label_column: str = ""
     weight: str = ""
     time: str = ""
+
+
+@dataclass(frozen=True)
+class TriplesMapping:
+    """Further facts for the graph as N-Triples (RDF); they count as always known.
+
+    Attributes:
+        file: N-Triples file, gzipped if it ends in .gz, or a pattern such as "facts/*.nt" for several.
+        nodes: label of the nodes whose IRI begins with a prefix, as ``{"https://shop.example/sku/": Product}``; the
+            rest of the IRI is the id; the longest prefix wins. Triples whose ends are under no prefix are left out.
+        predicates: the relation's name by the predicate's IRI; default: the IRI's last part, in UPPER_SNAKE_CASE.
+        literals: label of the nodes that a predicate's literals become, by the predicate's IRI; other literals are
+            left out.
+    """
+
+    file: str
+    nodes: dict[str, str]
+    predicates: dict[str, str] = field(default_factory=dict)
+    literals: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -200,7 +245,8 @@ class Mapping:
         taxonomy: where the categories are found.
         interactions: the file of interactions.
         users: the file of users; default none.
-        relations: files of further facts for the graph; default none.
+        relations: tables of further facts for the graph; default none.
+        triples: N-Triples files of further facts for the graph; default none.
         interest_level: the level whose nodes are recommended; default empty: the deepest.
         name: a name for the shop; default empty: the mapping's file name.
         root: folder of the files, relative to the mapping; default its own folder.
@@ -213,6 +259,7 @@ class Mapping:
     interactions: InteractionsMapping
     users: UsersMapping | None = None
     relations: list[RelationsMapping] = field(default_factory=list)
+    triples: list[TriplesMapping] = field(default_factory=list)
     interest_level: str = ""
     name: str = ""
     root: str = ""
@@ -239,10 +286,11 @@ def read_mapping(file: Path) -> Mapping:
 
 def _check(mapping: Mapping, where: str) -> None:
     taxonomy = mapping.taxonomy
-    forms = [name for name in ("levels", "path", "tags", "tree") if getattr(taxonomy, name)]
+    forms = [name for name in ("levels", "path", "tags", "tree", "public") if getattr(taxonomy, name)]
     if len(forms) != 1:
         what = f"{len(forms)} forms of taxonomy given ({', '.join(forms) or 'none'})"
-        raise InputError(what, where=f"{where}, taxonomy", remedy="Give exactly one of levels, path, tags, tree.")
+        remedy = "Give exactly one of levels, path, tags, tree, public."
+        raise InputError(what, where=f"{where}, taxonomy", remedy=remedy)
     for i, relation in enumerate(mapping.relations):
         if bool(relation.relation) == bool(relation.relation_column):
             remedy = "Give either relation (one name) or relation_column."

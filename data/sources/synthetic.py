@@ -24,8 +24,8 @@ import yaml
 
 from data.config import DataConfig, SyntheticConfig
 from data.rejects import Rejects
-from data.sources.tabular import join_relations
 from data.sources.taxonomy import from_levels, joined_ids
+from data.sources.triples import join_relations
 from data.tables import Tables
 from errors import InputError
 from files import atomic

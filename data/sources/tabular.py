@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,8 +12,16 @@ import pandas as pd
 from data.config import DataConfig
 from data.rejects import Rejects
 from data.sources.files import Reader, as_text
-from data.sources.mapping import InteractionsMapping, Mapping, RelationsMapping, TreeMapping, read_mapping
+from data.sources.mapping import (
+    InteractionsMapping,
+    Mapping,
+    PublicMapping,
+    RelationsMapping,
+    TreeMapping,
+    read_mapping,
+)
 from data.sources.periods import Periods, origin_of, read_integers, read_times
+from data.sources.product_taxonomy import PublicTaxonomy, read_taxonomy
 from data.sources.taxonomy import (
     flat,
     from_levels,
@@ -23,19 +31,10 @@ from data.sources.taxonomy import (
     split_paths,
     with_texts,
 )
+from data.sources.triples import canonical, files, join_relations, read_triples, upper_snake
 from data.tables import Tables
 from data.validate import LABEL, RELATION
 from errors import InputError
-
-RELATION_COLUMNS = [
-    "source_label",
-    "source_id",
-    "relation",
-    "target_label",
-    "target_id",
-    "weight",
-    "time",
-]
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ class _Shop:
         raw = self._raw_products()
         taxonomy = self._taxonomy(raw)
         interactions, periods = self._interactions()
-        relations = [self._relations(section, periods) for section in self.mapping.relations]
+        relations = [*self._tables_of_facts(periods), *self._triples()]
         return Tables(
             products=self._products(raw),
             taxonomy=taxonomy.nodes,
@@ -107,6 +106,9 @@ class _Shop:
         for section in self.mapping.relations:
             wanted += [(label, LABEL, "CamelCase") for label in (section.source_label, section.target_label)]
             wanted += [(section.relation, RELATION, "UPPER_SNAKE_CASE")] if section.relation else []
+        for triples in self.mapping.triples:
+            wanted += [(label, LABEL, "CamelCase") for label in (*triples.nodes.values(), *triples.literals.values())]
+            wanted += [(name, RELATION, "UPPER_SNAKE_CASE") for name in triples.predicates.values()]
         if self.mapping.taxonomy.tags and self.mapping.taxonomy.tags.others:
             wanted.append((self.mapping.taxonomy.tags.others, LABEL, "CamelCase"))
         for column in {"product_id", "text"} & set(self.mapping.products.attributes):
@@ -119,7 +121,7 @@ class _Shop:
         products, taxonomy = self.mapping.products, self.mapping.taxonomy
         columns = [products.id, *products.text, *products.attributes, *taxonomy.levels]
         columns += [form.column for form in (taxonomy.path, taxonomy.tags) if form]
-        columns += [taxonomy.tree.product_node] if taxonomy.tree else []
+        columns += [form.product_node for form in (taxonomy.tree, taxonomy.public) if form]
         raw = self.reader.read(products.file, columns)
         return raw.apply(as_text)
 
@@ -142,6 +144,7 @@ class _Shop:
             (section.path, self._from_path),
             (section.tags, self._from_tags),
             (section.tree, self._from_tree),
+            (section.public, self._from_public),
         ]
         taxonomy = next(build for form, build in forms if form)(raw)
         if not taxonomy.levels:
@@ -177,20 +180,53 @@ class _Shop:
         memberships = picked[["product_id"]].assign(level=section.level, node_id=picked["tag"])
         others = tags[~tags["picked"]].rename(columns={"product_id": "source_id", "tag": "target_id"})
         facts = others.assign(source_label="Product", relation="HAS_TAG", target_label=section.others)
-        return Taxonomy(nodes, memberships, (section.level,), [_canonical(facts)] if section.others else [])
+        return Taxonomy(nodes, memberships, (section.level,), [canonical(facts)] if section.others else [])
 
     def _from_tree(self, raw: pd.DataFrame) -> Taxonomy:
         section = self.mapping.taxonomy.tree
         assert section is not None
         nodes, levels = self._tree(section)
+        members = self._named_nodes(raw, section)
+        level = nodes.drop_duplicates("node_id").set_index("node_id")["level"]
+        members["level"] = members["node_id"].map(level).fillna("unknown").astype("str")
+        return Taxonomy(nodes, members.reset_index(drop=True), levels)
+
+    def _named_nodes(self, raw: pd.DataFrame, section: TreeMapping | PublicMapping) -> pd.DataFrame:
+        """What products name as their nodes: ``product_id``, ``node_id``, with the row's number as index."""
         at = raw[section.product_node]
         at = at.str.split(section.separator, regex=False) if section.separator else at
         members = pd.DataFrame({"product_id": raw[self.mapping.products.id], "node_id": at}).explode("node_id")
         members["node_id"] = members["node_id"].astype("str").str.strip()
-        members = members[members["node_id"].fillna("") != ""]
+        return members[members["node_id"].fillna("") != ""]
+
+    def _from_public(self, raw: pd.DataFrame) -> Taxonomy:
+        section = self.mapping.taxonomy.public
+        assert section is not None
+        public = read_taxonomy(self.reader.root / section.file)
+        members, levels = self._members_of(public, raw, section)
+        if not len(members):
+            where = f"{self.reader.root / section.file}, column {section.product_node!r} of the products"
+            remedy = "Name categories by the file's ids or full paths, in the file's language."
+            raise InputError("no product names a category of this file", where=where, remedy=remedy)
+        used = public.with_ancestors(members["node_id"])
+        self.notes.append(f"products sit in {len(used):,} of the {len(public.paths):,} categories of {section.file}")
+        nodes = public.frame(levels, set(public.paths) if section.unused else used)
         level = nodes.drop_duplicates("node_id").set_index("node_id")["level"]
-        members["level"] = members["node_id"].map(level).fillna("unknown").astype("str")
+        members["level"] = members["node_id"].map(level).astype("str")
         return Taxonomy(nodes, members.reset_index(drop=True), levels)
+
+    def _members_of(
+        self, public: PublicTaxonomy, raw: pd.DataFrame, section: PublicMapping
+    ) -> tuple[pd.DataFrame, tuple[str, ...]]:
+        """The products' nodes in a public taxonomy, and the levels; nodes that it does not have are rejects."""
+        members = self._named_nodes(raw, section).rename(columns={"node_id": section.product_node})
+        found = public.find(members[section.product_node])
+        reason = f"{section.file} has no such category"
+        members = self.rejects.drop(members, found.isna(), "memberships", section.product_node, reason)
+        deepest = max(map(len, public.paths.values()))
+        levels = tuple(section.levels) or tuple(f"level_{i + 1}" for i in range(deepest))
+        nodes = [public.up(node, len(levels) - 1) for node in found.loc[found.notna()]]
+        return members[["product_id"]].assign(node_id=pd.Series(nodes, index=members.index, dtype="str")), levels
 
     def _tree(self, section: TreeMapping) -> tuple[pd.DataFrame, tuple[str, ...]]:
         columns = [c for c in (section.node, section.parent, section.name, section.level) if c]
@@ -289,18 +325,31 @@ class _Shop:
         raw = self.reader.read(section.file, [section.id, *section.columns]).apply(as_text)
         return pd.DataFrame({**{column: raw[column] for column in section.columns}, "user_id": raw[section.id]})
 
-    def _relations(self, section: RelationsMapping, periods: Periods | None) -> pd.DataFrame:
+    def _tables_of_facts(self, periods: Periods | None) -> Iterable[pd.DataFrame]:
+        for section in self.mapping.relations:
+            for file in files(self.reader.root, section.file):
+                yield self._relations(section, file, periods)
+
+    def _triples(self) -> Iterable[pd.DataFrame]:
+        for section in self.mapping.triples:
+            for file in files(self.reader.root, section.file):
+                frame, told = read_triples(self.reader.root / file, section)
+                self.notes.append(told)
+                yield frame
+
+    def _relations(self, section: RelationsMapping, file: str, periods: Periods | None) -> pd.DataFrame:
+        labels = {"source_label": section.source_label_column, "target_label": section.target_label_column}
         columns = [section.source, section.target, section.relation_column, section.weight, section.time]
-        raw = self.reader.read(section.file, [c for c in columns if c])
+        raw = self.reader.read(file, [c for c in (*columns, *labels.values()) if c])
         frame = pd.DataFrame({"source_id": as_text(raw[section.source]), "target_id": as_text(raw[section.target])})
-        named = section.relation or upper_snake(as_text(raw[section.relation_column]))
-        frame["relation"], frame["source_label"] = named, section.source_label
-        frame["target_label"] = section.target_label
+        frame["relation"] = section.relation or upper_snake(as_text(raw[section.relation_column]))
+        for name, column in labels.items():
+            frame[name] = as_text(raw[column]) if column else getattr(section, name)
         if section.weight:
             frame["weight"] = pd.to_numeric(raw[section.weight], errors="coerce")
         if section.time:
             frame = self._timed(frame, raw[section.time], periods)
-        return _canonical(frame)
+        return canonical(frame)
 
     def _timed(self, frame: pd.DataFrame, values: pd.Series, periods: Periods | None) -> pd.DataFrame:
         """Add times; a fact without a readable time is left out, since "always known" could be a leak."""
@@ -310,25 +359,3 @@ class _Shop:
         frame = self.rejects.drop(frame, read.isna(), "relations", "time", reason)
         read = read.loc[frame.index]
         return frame.assign(time=read if periods is None else periods.number(read))
-
-
-def upper_snake(names: pd.Series) -> pd.Series:
-    """Names as the graph writes relationships: "also bought" becomes ALSO_BOUGHT."""
-    distinct = names.drop_duplicates().dropna()
-    snake = distinct.str.replace(r"[^A-Za-z0-9]+", "_", regex=True).str.strip("_").str.upper()
-    return names.map(dict(zip(distinct, snake, strict=True))).astype("str")
-
-
-def _canonical(facts: pd.DataFrame) -> pd.DataFrame:
-    if "weight" not in facts:
-        facts = facts.assign(weight=1.0)
-    if "time" not in facts:
-        facts = facts.assign(time=pd.Series(pd.NA, index=facts.index, dtype="Int64"))
-    text = dict.fromkeys(RELATION_COLUMNS[:5], "str")
-    return facts[RELATION_COLUMNS].astype({**text, "weight": "float64", "time": "Int64"})
-
-
-def join_relations(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    """Facts of several files in one canonical table; none give an empty one."""
-    empty = _canonical(pd.DataFrame({column: [] for column in RELATION_COLUMNS}))
-    return pd.concat(parts, ignore_index=True) if parts else empty

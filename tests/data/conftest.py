@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from data.rejects import Rejects
-from data.sources.tabular import join_relations
+from data.sources.triples import join_relations
 from data.tables import Tables
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from data.rejects import Rejects, count_rejects, write_rejects
-from data.sources.tabular import RELATION_COLUMNS
+from data.sources.triples import RELATION_COLUMNS
 from data.validate import refuse_cycle, validate
 from errors import InputError
 
