@@ -8,6 +8,7 @@ guard itself is killed, Linux ends the Java process with it, and elsewhere the n
 from __future__ import annotations
 
 import atexit
+import base64
 import contextlib
 import importlib.util
 import json
@@ -17,6 +18,8 @@ import shutil
 import socket
 import sys
 import time
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import psutil
@@ -25,11 +28,13 @@ from neo4j import GraphDatabase
 from neo4j.exceptions import DriverError, Neo4jError
 
 from errors import InputError
+from files import write_json
 from kg.config import StoreConfig
 from kg.guard import GRACE, Guarded
 
 HOST = "127.0.0.1"
 USERNAME = "root"
+READER = "reader"
 DATABASE = "neo4j"
 ATTEMPTS = 3
 LOG_LINES = 15
@@ -62,12 +67,14 @@ class EmbeddedServer:
     def __init__(self, config: StoreConfig) -> None:
         self.config, self.home = config, config.home.absolute()
         self.username, self.uri, self.http, self.password = USERNAME, "", "", ""
+        self._reader: tuple[str, str] | None = None
         self._owner = os.getpid()
         self._guard: Guarded | None = None
         self._lock = _lock(self.home)
         try:
             _end_stale(self.home)
             self.password = _password(self.home)
+            _write_groups(self.home)
             self._start()
         except BaseException:
             self.stop()
@@ -91,6 +98,37 @@ class EmbeddedServer:
             raise self.failure("The embedded graph store has ended")
         return found.pid
 
+    @property
+    def reader(self) -> tuple[str, str]:
+        """Name and password of an account that can read records and nothing else, made when first asked for."""
+        if self._reader is None:
+            account = {"name": READER, "password": secrets.token_urlsafe(24), "databases": {DATABASE: [READER]}}
+            with contextlib.suppress(urllib.error.HTTPError):
+                self.command(f"drop user {READER}")  # an earlier run's
+            self.command(f"create user {json.dumps(account)}")
+            self._reader = (READER, str(account["password"]))
+        return self._reader
+
+    def command(self, text: str) -> None:
+        """Send a server command to the HTTP interface.
+
+        Raises:
+            urllib.error.HTTPError: the server refuses it.
+        """
+        login = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
+        headers = {"Content-Type": "application/json", "Authorization": f"Basic {login}"}
+        body = json.dumps({"command": text}).encode()
+        request = urllib.request.Request(f"{self.http}/api/v1/server", body, headers)
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        direct.open(request, timeout=self.config.start_timeout).close()
+
+    def restart(self) -> None:
+        """End the server and start it anew at the same address; connections break and are made again."""
+        self._end_guard()
+        self._launch(*(int(address.rpartition(":")[2]) for address in (self.uri, self.http)))
+        if not self._answers(time.monotonic() + self.config.start_timeout):
+            raise self.failure("The embedded graph store did not start again")
+
     def stop(self) -> None:
         """End the server and release the home folder; harmless when repeated or in a forked child."""
         if os.getpid() != self._owner:
@@ -113,7 +151,7 @@ class EmbeddedServer:
     def _start(self) -> None:
         deadline = time.monotonic() + self.config.start_timeout
         for _ in range(ATTEMPTS):
-            self._launch()
+            self._launch(*free_ports(2))
             if self._answers(deadline):
                 return
             self._end_guard()
@@ -121,8 +159,7 @@ class EmbeddedServer:
                 break
         raise self.failure(f"The embedded graph store did not start (start_timeout: {self.config.start_timeout:g} s)")
 
-    def _launch(self) -> None:
-        bolt, http = free_ports(2)
+    def _launch(self, bolt: int, http: int) -> None:
         self.uri, self.http = f"bolt://{HOST}:{bolt}", f"http://{HOST}:{http}"
         log = self.home / "server.log"
         if log.exists():
@@ -225,6 +262,19 @@ def _password(home: Path) -> str:
             file.write(secrets.token_urlsafe(24))
         draft.replace(path)
     return path.read_text()
+
+
+def _write_groups(home: Path) -> None:
+    """Say what groups of accounts may do: administrators everything, readers nothing but read records."""
+    records = [f"{verb}Record" for verb in ("create", "read", "update", "delete")]
+    database = ["updateSecurity", "updateSchema", "updateDatabaseSettings"]
+    groups = {"admin": _group(database, records), READER: _group([], ["readRecord"]), "*": _group([], [])}
+    (home / "config").mkdir(exist_ok=True)
+    write_json(home / "config" / "server-groups.json", {"databases": {"*": {"groups": groups}}, "version": 2})
+
+
+def _group(database: list[str], records: list[str]) -> dict[str, object]:
+    return {"resultSetLimit": -1, "readTimeout": -1, "access": database, "types": {"*": {"access": records}}}
 
 
 def free_ports(count: int) -> list[int]:

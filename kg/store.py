@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import pandas as pd
-from neo4j import Driver, GraphDatabase, ManagedTransaction, Query, Session, unit_of_work
+from neo4j import READ_ACCESS, Driver, GraphDatabase, ManagedTransaction, Query, Session, unit_of_work
 from neo4j.exceptions import (
     AuthError,
     ClientError,
@@ -29,6 +29,7 @@ from kg.config import StoreConfig
 from kg.embedded import EmbeddedServer
 
 OLDEST_NEO4J = 5
+TEXT_SHOWN = 200
 # An empty database has not met our labels yet; Neo4j warns of each. Other notifications are shown.
 logging.getLogger("neo4j.notifications").addFilter(lambda record: "UNRECOGNIZED" not in record.getMessage())
 Rows = tuple[list[str], list[list[Any]]]
@@ -45,10 +46,11 @@ class GraphStore:
     Attributes:
         config: the resolved configuration.
         server: the embedded server, or None for a Neo4j.
+        agent: what the server calls itself, such as ``Neo4j/5.26.0``.
     """
 
     def __init__(self, config: StoreConfig, driver: Driver, server: EmbeddedServer | None = None) -> None:
-        self.config, self.server, self._driver = config, server, driver
+        self.config, self.server, self._driver, self.agent = config, server, driver, ""
         self._writing = threading.Lock()
         self._bookmarks = GraphDatabase.bookmark_manager()
 
@@ -126,11 +128,37 @@ class GraphStore:
         with self._writing, self._session() as session:
             session.run(Query(query, timeout=self.config.query_timeout)).consume()
 
+    @property
+    def guards_reading(self) -> bool:
+        """Whether the server keeps the sessions of ``reading`` from writing; others that speak Bolt may not."""
+        return self.server is not None or "compatible" not in self.agent
+
     @contextlib.contextmanager
-    def _session(self) -> Iterator[Session]:
+    def reading(self, fetch_size: int) -> Iterator[Session]:
+        """A session that the server keeps from writing: by READ access, or the embedded store's reader account.
+
+        Args:
+            fetch_size: rows fetched at a time.
+        """
+        reader = {} if self.server is None else {"auth": self.server.reader}
+        with self._session(fetch_size=fetch_size, default_access_mode=READ_ACCESS, **reader) as session:
+            yield session
+
+    def end_reading(self, query: str) -> None:
+        """End a query that runs in a ``reading`` session of the embedded store."""
+        if self.server is None:
+            return
+        with self._session() as session:
+            for row in session.run("SHOW TRANSACTIONS").data():
+                if row["username"] == self.server.reader[0] and query.startswith(row["currentQuery"][:TEXT_SHOWN]):
+                    session.run("TERMINATE TRANSACTIONS $id", id=row["transactionId"]).consume()
+
+    @contextlib.contextmanager
+    def _session(self, **settings: Any) -> Iterator[Session]:  # noqa: ANN401
+        database = self.config.database
         with (
             self._translated(),
-            self._driver.session(database=self.config.database, bookmark_manager=self._bookmarks) as session,
+            self._driver.session(database=database, bookmark_manager=self._bookmarks, **settings) as session,
         ):
             yield session
 
@@ -145,8 +173,9 @@ class GraphStore:
     def _verify(self) -> None:
         """Reach the server, log in, and touch the database."""
         with self._translated():
-            agent = self._driver.get_server_info().agent
-        _check_version(str(agent), self.config.uri)
+            self._driver.verify_connectivity()
+            self.agent = str(self._driver.get_server_info().agent)
+        _check_version(self.agent, self.config.uri)
         self.read("RETURN 1 AS one")
 
     @contextlib.contextmanager

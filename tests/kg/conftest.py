@@ -1,10 +1,7 @@
 """A tiny shop, and for all tests of the folder one embedded store and one real Neo4j."""
 
-import base64
-import json
 import os
 import sys
-import urllib.request
 from dataclasses import replace
 from pathlib import Path
 
@@ -147,13 +144,8 @@ def store_any(request):
 
 
 def _emptied_embedded(store):
-    login = base64.b64encode(f"{store.server.username}:{store.server.password}".encode()).decode()
-    headers = {"Content-Type": "application/json", "Authorization": f"Basic {login}"}
     for command in ("drop database neo4j", "create database neo4j"):
-        body = json.dumps({"command": command}).encode()
-        request = urllib.request.Request(f"{store.server.http}/api/v1/server", body, headers)
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            assert json.load(answer) == {"result": "ok"}
+        store.server.command(command)
     return store
 
 
