@@ -1,15 +1,22 @@
-"""The command `crossaisle`; a thin door to the entry points."""
+"""The command `crossaisle`; a thin door to what the rooms can do."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from jsonargparse import ArgumentParser, Namespace
+
+from train import explained, settings_parser, with_presets
 
 USAGE = """usage: crossaisle COMMAND [options]
 
 commands:
-  train    learn from purchases and report (the same as `python train.py`)
+  train            learn from purchases and report (the same as `python train.py`)
+  kg VERB          the knowledge graph: load, sync, query, queries, schema, export, import, write-back
 
-`crossaisle train --help` lists all settings."""
+`crossaisle COMMAND --help` lists all settings."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -23,11 +30,141 @@ def main(arguments: list[str] | None = None) -> int:
         import train
 
         return train.main(given[1:])
+    if given and given[0] == "kg":
+        return _kg(given[1:])
     if given and given[0] in ("-h", "--help"):
         print(USAGE)
         return 0
     print(f"crossaisle: {'no command' if not given else f'unknown command {given[0]!r}'}\n{USAGE}", file=sys.stderr)
     return 2
+
+
+# -- crossaisle kg -------------------------------------------------------------------------------------------
+
+
+def _kg(given: list[str]) -> int:
+    """A verb of the knowledge graph."""
+    verb = VERBS.get(given[0]) if given else None
+    if verb is None:
+        wanted = given[0] if given else ""
+        print(_kg_usage(), file=sys.stdout if wanted in ("-h", "--help") else sys.stderr)
+        return 0 if wanted in ("-h", "--help") else 2
+    parser = verb(f"crossaisle kg {given[0]}")
+
+    def run() -> int:
+        parsed = parser.parse_args(with_presets(given[1:]))
+        work: Callable[[ArgumentParser, Namespace], None] = RUN[given[0]]
+        work(parser, parsed)
+        return 0
+
+    return explained(run, f"crossaisle kg {given[0]} --help lists all settings.")
+
+
+def _kg_usage() -> str:
+    first = {name: (make.__doc__ or "").splitlines()[0] for name, make in VERBS.items()}
+    lines = [f"  {name:<12} {text[:1].lower()}{text[1:].rstrip('.')}" for name, text in first.items()]
+    return "\n".join(["usage: crossaisle kg VERB [options]", "", "verbs:", *lines])
+
+
+def _store_parser(prog: str, description: str | None) -> ArgumentParser:
+    """A command line that names a store."""
+    from kg.config import StoreConfig
+
+    parser = ArgumentParser(
+        prog=prog, description=description, default_env=True, env_prefix="CROSSAISLE", exit_on_error=False
+    )
+    parser.add_class_arguments(StoreConfig, "store")
+    return parser
+
+
+def _load_parser(prog: str) -> ArgumentParser:
+    """Load a shop's catalogue and co-purchases, unless they are there already."""
+    return settings_parser(prog, _load_parser.__doc__ or "")
+
+
+def _load(parser: ArgumentParser, parsed: Namespace) -> None:
+    from console import say
+    from data.load import load
+    from kg.load import load_graph
+    from kg.store import GraphStore
+    from training.config import from_parsed
+
+    config = from_parsed(parser, parsed)
+    dataset = load(config.data)
+    with GraphStore.open(config.store) as store:
+        report = load_graph(store, dataset, config.protocol.cutoffs, config.copurchase)
+    said = "unchanged in the store" if report.skipped else f"{report.rows:,} nodes and relationships"
+    say("load", f"{said}, {report.seconds:.1f} s")
+
+
+def _sync_parser(prog: str) -> ArgumentParser:
+    """Bring the graph in step with changed files, writing only what changed."""
+    parser = settings_parser(prog, _sync_parser.__doc__ or "")
+    parser.add_argument(
+        "--vanished", choices=["remove", "end"], default="remove", help="what becomes of vanished things"
+    )
+    parser.add_argument("--dry_run", action="store_true", help="only print what would change")
+    parser.add_argument("--recheck", action="store_true", help="compare with the whole graph, not with what was left")
+    return parser
+
+
+def _sync(parser: ArgumentParser, parsed: Namespace) -> None:
+    from data.load import load
+    from kg.store import GraphStore
+    from kg.sync import show, sync_graph
+    from training.config import from_parsed
+
+    config = from_parsed(parser, parsed)
+    dataset = load(config.data)
+    with GraphStore.open(config.store) as store:
+        report = sync_graph(
+            store,
+            dataset,
+            config.protocol.cutoffs,
+            config.copurchase,
+            vanished=parsed.vanished,
+            dry_run=parsed.dry_run,
+            recheck=parsed.recheck,
+        )
+    show(report)
+
+
+def _write_back_parser(prog: str) -> ArgumentParser:
+    """Write what a run learnt into the graph: vectors of the nodes, LEADS_TO between categories."""
+    parser = _store_parser(prog, _write_back_parser.__doc__)
+    parser.add_argument("run", type=Path, help="folder of a finished run; its store unless --store.… names another")
+    parser.add_argument("--keep_old", action="store_true", help="keep what earlier runs wrote")
+    parser.add_argument("--min_support", type=int, default=20, help="fewest users behind a LEADS_TO")
+    parser.add_argument("--top_k", type=int, default=15, help="strongest LEADS_TO kept for each category")
+    return parser
+
+
+def _write_back(parser: ArgumentParser, parsed: Namespace) -> None:
+    from console import say
+    from kg.config import StoreConfig
+    from kg.store import GraphStore
+    from kg.writeback import write_back
+    from training.learnt import learnt
+    from training.loaded import load_run
+
+    given = parser.instantiate(parsed)
+    run = load_run(given.run, None if given.store == StoreConfig() else given.store)
+    found = learnt(run.name, run.scorer, given.min_support, given.top_k)
+    with GraphStore.open(run.config.store) as store:
+        report = write_back(store, run.schema, found, given.keep_old)
+    say("write back", report.told())
+
+
+VERBS: dict[str, Callable[[str], ArgumentParser]] = {
+    "load": _load_parser,
+    "sync": _sync_parser,
+    "write-back": _write_back_parser,
+}
+RUN: dict[str, Callable[[ArgumentParser, Namespace], None]] = {
+    "load": _load,
+    "sync": _sync,
+    "write-back": _write_back,
+}
 
 
 if __name__ == "__main__":

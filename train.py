@@ -6,6 +6,7 @@ import ctypes
 import errno
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 from jsonargparse import ActionConfigFile, ArgumentError, ArgumentParser, Namespace
@@ -16,29 +17,34 @@ from errors import InputError
 PRESETS = Path(__file__).parent / "conf"
 
 
-def build_parser() -> ArgumentParser:
-    """The command line: every field of the configuration is a flag, a key of the YAML file and a variable."""
+def settings_parser(prog: str, description: str) -> ArgumentParser:
+    """Every field of the configuration as a flag, a key of the YAML file and a variable."""
     from training.config import TrainConfig
 
     parser = ArgumentParser(
-        prog="train.py",
-        description="Learn from purchases which categories that a customer has never bought from will interest them "
-        "next, and report honestly whether that beats simpler models.",
-        default_env=True,
-        env_prefix="CROSSAISLE",
-        exit_on_error=False,
+        prog=prog, description=description, default_env=True, env_prefix="CROSSAISLE", exit_on_error=False
     )
     parser.add_argument("--config", action=ActionConfigFile, help="YAML file, or a preset: default, smoke, gpu")
     parser.add_class_arguments(TrainConfig, as_group=False)
+    parser.link_arguments("protocol.horizon", "evidence.horizon")
+    return parser
+
+
+def build_parser() -> ArgumentParser:
+    """The command line of the main job."""
+    parser = settings_parser(
+        "train.py",
+        "Learn from purchases which categories that a customer has never bought from will interest them "
+        "next, and report honestly whether that beats simpler models.",
+    )
     parser.add_argument("--out", type=Path | None, default=None, help="folder of the run; default runs/<time>")
     parser.add_argument("--resume", type=Path | None, default=None, help="unfinished run to go on with")
-    parser.link_arguments("protocol.horizon", "evidence.horizon")
     return parser
 
 
 def parse(arguments: list[str], parser: ArgumentParser) -> Namespace:
     """Parse a command line; presets may be given by name, and a resumed run brings its own settings."""
-    arguments = [_preset(arguments[i - 1] if i else "", argument) for i, argument in enumerate(arguments)]
+    arguments = with_presets(arguments)
     parsed = parser.parse_args(arguments)
     if parsed.resume is None:
         return parsed
@@ -52,6 +58,11 @@ def parse(arguments: list[str], parser: ArgumentParser) -> Namespace:
     resumed: Namespace = parser.parse_args(["--config", str(work / CONFIG)])
     resumed.resume = parsed.resume
     return resumed
+
+
+def with_presets(arguments: list[str]) -> list[str]:
+    """The arguments with the files of presets in place of their names."""
+    return [_preset(arguments[i - 1] if i else "", argument) for i, argument in enumerate(arguments)]
 
 
 def _preset(before: str, argument: str) -> str:
@@ -80,6 +91,36 @@ def keep_freed_memory() -> None:
     mallopt(trim_threshold, 2**31 - 1)
 
 
+def explained(run: Callable[[], int], hint: str) -> int:
+    """Run a command; what a user can mend is told in one message.
+
+    Args:
+        run: the command; gives its exit code.
+        hint: what to look at when the command line is wrong.
+
+    Returns:
+        The exit code: 2 when something given is wrong or the disk is full, 130 after Ctrl-C.
+    """
+    try:
+        return run()
+    except (InputError, ArgumentError) as error:
+        _tell(f"{error}\n  {hint}" if isinstance(error, ArgumentError) else str(error))
+        return 2
+    except KeyboardInterrupt:
+        say("interrupted", "before anything was worth keeping")
+        return 130
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            raise
+        _tell(f"{error.filename or 'the disk'}: {error.strerror}\n  Make room, then run again (a run: with --resume).")
+        return 2
+
+
+def _tell(message: str) -> None:
+    console.print("[bold red]error[/bold red]", end=" ")
+    console.print(message, markup=False, soft_wrap=True)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the main job.
 
@@ -89,28 +130,14 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.filterwarnings("ignore", category=FutureWarning)
     keep_freed_memory()
     parser = build_parser()
-    try:
+
+    def run() -> int:
         parsed = parse(sys.argv[1:] if arguments is None else arguments, parser)
         from training.job import run_job
 
         return run_job(parser, parsed)
-    except (InputError, ArgumentError) as error:
-        console.print("[bold red]error[/bold red]", end=" ")
-        console.print(str(error), markup=False, soft_wrap=True)
-        if isinstance(error, ArgumentError):
-            console.print(f"  --help lists all settings; presets: {', '.join(sorted(_presets()))}.", soft_wrap=True)
-        return 2
-    except KeyboardInterrupt:
-        say("interrupted", "before anything was worth keeping")
-        return 130
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            raise
-        console.print("[bold red]error[/bold red]", end=" ")
-        console.print(
-            f"{error.filename or 'the disk'}: {error.strerror}\n  Make room, then go on with --resume.", markup=False
-        )
-        return 2
+
+    return explained(run, f"--help lists all settings; presets: {', '.join(sorted(_presets()))}.")
 
 
 if __name__ == "__main__":

@@ -159,9 +159,8 @@ def graph_rates(config: TrainConfig, dataset: Dataset, folder: Path) -> list[Rat
     """Load and read-back of the run's graph, in an embedded store under the folder."""
     from kg.load import load_graph
     from kg.readback import read_graphs
-    from training.build import all_cutoffs
 
-    cutoffs = all_cutoffs(config)
+    cutoffs = config.protocol.cutoffs
     with Recorder.open(_store(config, folder / "ours")) as store:
         assert isinstance(store, Recorder)
         began = perf_counter()

@@ -34,6 +34,11 @@ class ProtocolConfig:
     refit_cutoffs: list[int] = field(default_factory=lambda: [16, 20, 24, 28, 33, 38, 40])
     horizon: int = 7
 
+    @property
+    def cutoffs(self) -> list[int]:
+        """Every cut-off, sorted."""
+        return sorted({*self.train_cutoffs, *self.refit_cutoffs, self.validation_cutoff, self.test_cutoff})
+
     def check(self, log: Log) -> None:
         """Refuse cut-offs that leak or that lie outside the data.
 

@@ -29,12 +29,6 @@ from training.module import TextPlan
 PRODUCT = "Product"
 
 
-def all_cutoffs(config: TrainConfig) -> list[int]:
-    """Every cut-off of the run, sorted."""
-    protocol = config.protocol
-    return sorted({*protocol.train_cutoffs, *protocol.refit_cutoffs, protocol.validation_cutoff, protocol.test_cutoff})
-
-
 def evidence_config(config: TrainConfig) -> EvidenceConfig:
     """The evidence's configuration with the protocol's horizon."""
     return replace(config.evidence, horizon=config.protocol.horizon)
@@ -42,9 +36,10 @@ def evidence_config(config: TrainConfig) -> EvidenceConfig:
 
 def load_and_read(config: TrainConfig, dataset: Dataset) -> tuple[LoadReport, dict[int, GraphData]]:
     """Bring the graph into the store, unless it is there, and read it back as known at each cut-off."""
+    cutoffs = config.protocol.cutoffs
     with GraphStore.open(config.store) as store:
-        report = load_graph(store, dataset, all_cutoffs(config), config.copurchase)
-        return report, read_graphs(store, all_cutoffs(config))
+        report = load_graph(store, dataset, cutoffs, config.copurchase)
+        return report, read_graphs(store, cutoffs)
 
 
 def model_graphs(graphs: dict[int, GraphData]) -> dict[int, ModelGraph]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from jsonargparse import ArgumentParser, Namespace
+
 from data.config import DataConfig
 from data.splits import ProtocolConfig
 from encoders.text_config import TextConfig
@@ -162,3 +164,9 @@ class TrainConfig:
     kg: GraphConfig = field(default_factory=GraphConfig)
     seed: int = 0
     text_cache: str = ".crossaisle/text"
+
+
+def from_parsed(parser: ArgumentParser, parsed: Namespace) -> TrainConfig:
+    """The configuration as objects, from what a parser that knows its fields has parsed."""
+    made = parser.instantiate(parsed)
+    return TrainConfig(**{name: made[name] for name in TrainConfig.__dataclass_fields__})

@@ -21,7 +21,7 @@ from kg.schema import level_labels, schema_of
 from kg.store import GraphStore
 from kg.writeback import write_back
 from training import ranks, summary
-from training.config import TrainConfig
+from training.config import TrainConfig, from_parsed
 from training.folder import CONFIG, TEXT, RunFolder, environment
 from training.learnt import learnt
 from training.run import Job, LevelResult, Trained, attention_by_label
@@ -42,7 +42,7 @@ def run_job(parser: ArgumentParser, parsed: Namespace) -> int:
     Raises:
         InputError: something given is wrong. A folder that was made for the run and holds nothing yet is removed.
     """
-    config = TrainConfig(**_settings(parser, parsed))
+    config = from_parsed(parser, parsed)
     if ranks.is_helper():
         return _help(config)
     folder = RunFolder.new(parsed.out) if parsed.resume is None else RunFolder.resume(parsed.resume)
@@ -62,12 +62,6 @@ def run_job(parser: ArgumentParser, parsed: Namespace) -> int:
             raise
     say("done", f"{final / 'report.html'}")
     return 0
-
-
-def _settings(parser: ArgumentParser, parsed: Namespace) -> dict[str, Any]:
-    """The fields of `TrainConfig`, as objects."""
-    made = parser.instantiate(parsed)
-    return {name: made[name] for name in TrainConfig.__dataclass_fields__}
 
 
 def _write_config(parser: ArgumentParser, parsed: Namespace, path: Path) -> None:

@@ -15,7 +15,7 @@ from errors import InputError
 from kg.config import StoreConfig
 from kg.schema import Schema, schema_of
 from training import build
-from training.config import TrainConfig
+from training.config import TrainConfig, from_parsed
 from training.cutoffs import Chain
 from training.folder import CONFIG, TEXT
 from training.module import InterestModule
@@ -78,7 +78,6 @@ def read_config(path: Path) -> TrainConfig:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(TrainConfig, as_group=False)
     try:
-        parsed = parser.instantiate(parser.parse_path(path))
+        return from_parsed(parser, parser.parse_path(path))
     except Exception as error:  # jsonargparse raises several kinds
         raise InputError(f"cannot be read: {error}", where=str(path), remedy="Give a run of this version.") from error
-    return TrainConfig(**{name: parsed[name] for name in TrainConfig.__dataclass_fields__})
