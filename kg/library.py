@@ -153,6 +153,22 @@ def bind(query: NamedQuery, given: Sequence[str], latest: int | None = None) -> 
     return {name: _value(query, parameter, texts.get(name), latest) for name, parameter in known.items()}
 
 
+def usage(query: NamedQuery) -> str:
+    """The parameters in short, those that must be given first: ``category=, limit=15``."""
+    return ", ".join(
+        f"{one.name}={one.default or ''}" for one in sorted(query.parameters, key=lambda one: bool(one.default))
+    )
+
+
+def describe(query: NamedQuery) -> str:
+    """All that a query's head says, and its Cypher."""
+    lines = [query.name, "", query.answers, ""]
+    for one in query.parameters:
+        default = "required" if one.default is None else f"default {one.default}"
+        lines.append(f"  {one.name} ({one.type}, {default}): {one.meaning}")
+    return "\n".join([*lines, *([""] if query.parameters else []), f"Reading: {query.reading}", "", query.cypher])
+
+
 def _head(lines: list[str]) -> list[str]:
     """The comment lines at the beginning, without their slashes."""
     found = []

@@ -35,18 +35,18 @@ def without(answer: Answer, columns: Iterable[str]) -> Answer:
     return replace(answer, columns=tuple(answer.columns[i] for i in kept), rows=rows)
 
 
-def table(answer: Answer, title: str = "") -> Table:
-    """The answer as a ``rich`` table: numbers to the right, long values shortened."""
+def table(answer: Answer, whole: bool = False) -> Table:
+    """The answer as a ``rich`` table: numbers to the right, long values shortened unless they shall be ``whole``."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
 
-    shown = Table(title=title or None, box=SIMPLE_HEAD, title_justify="left")
+    shown = Table(box=SIMPLE_HEAD)
     for i, name in enumerate(answer.columns):
         numeric = all(_is_number(row[i]) or row[i] is None for row in answer.rows)
         shown.add_column(Text(name), justify="right" if numeric and answer.rows else "left", overflow="fold")
     for row in answer.rows:
-        shown.add_row(*(Text(short(value)) for value in row))
+        shown.add_row(*(Text(str(value) if whole else short(value)) for value in row))
     return shown
 
 
