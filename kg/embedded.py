@@ -123,7 +123,9 @@ class EmbeddedServer:
         direct.open(request, timeout=self.config.start_timeout).close()
 
     def restart(self) -> None:
-        """End the server and start it anew at the same address; connections break and are made again."""
+        """Kill the server and start it anew at the same address; connections break and are made again."""
+        with contextlib.suppress(InputError, psutil.NoSuchProcess):
+            psutil.Process(self.pid).kill()
         self._end_guard()
         self._launch(*(int(address.rpartition(":")[2]) for address in (self.uri, self.http)))
         if not self._answers(time.monotonic() + self.config.start_timeout):

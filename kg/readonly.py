@@ -97,7 +97,7 @@ class ReadOnly:
                 return session.execute_read(work)
             except _EnoughError as enough:
                 return enough.answer
-            except (Neo4jError, TypeError, ValueError) as error:
+            except (Neo4jError, TypeError, ValueError, OverflowError) as error:
                 raise self._told(error) from error
 
     def _fetched(self, result: Result) -> Answer:

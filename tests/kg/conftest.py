@@ -106,10 +106,16 @@ def embedded_store(embedded_config):
         yield store
 
 
+@pytest.fixture(scope="session")
+def emptied():
+    """Empties a store: no nodes, constraints or indexes; gives it back."""
+    return lambda store: _emptied_neo4j(store) if store.server is None else _emptied_embedded(store)
+
+
 @pytest.fixture
-def empty_store(embedded_store):
+def empty_store(embedded_store, emptied):
     """The embedded store, as new."""
-    return _emptied_embedded(embedded_store)
+    return emptied(embedded_store)
 
 
 @pytest.fixture(scope="session")
@@ -132,9 +138,9 @@ def neo4j_store(neo4j_server):
 
 
 @pytest.fixture
-def empty_neo4j(neo4j_store):
+def empty_neo4j(neo4j_store, emptied):
     """The real Neo4j, without nodes, constraints and indexes."""
-    return _emptied_neo4j(neo4j_store)
+    return emptied(neo4j_store)
 
 
 @pytest.fixture(params=["embedded", "neo4j"])
