@@ -17,6 +17,8 @@ same people buy, weeks apart. ``unit="basket"`` counts what is bought at the sam
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -26,6 +28,7 @@ from data.catalogue import Level
 from data.dataset import Dataset
 from data.log import Log
 from kg.config import CoPurchaseConfig
+from kg.digest import Hashes, hashes, mix
 
 Counts = npt.NDArray[np.int64]
 
@@ -61,6 +64,35 @@ def count(
     found = _strongest(bought, config, top_k or config.top_k)
     ids = level.ids.astype(object)
     return found.assign(source=ids[found["source"]], target=ids[found["target"]])
+
+
+def fingerprints(
+    dataset: Dataset, level: Level, window_ends: Iterable[int], config: CoPurchaseConfig, top_k: int
+) -> dict[int, str]:
+    """For each cut-off a fingerprint of all that ``count`` would look at; an equal one means equal co-purchases.
+
+    It is the sum, over the window's interactions, of a hash of who bought and which nodes the product sits in: so it
+    does not depend on products without purchases, nor on the order of rows.
+    """
+    log = dataset.log
+    user = log.basket.astype(np.uint64) if config.unit == "basket" else hashes(dataset.user_ids)[log.user]
+    rows = mix(user ^ mix(_node_sets(level))[log.product])
+    total = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(rows, dtype=np.uint64)])
+    settings = (config.unit, config.min_support, config.score, top_k)
+    found = {}
+    for end in window_ends:
+        start = window_start(dataset, end, config)
+        low, high = np.searchsorted(log.time, [start, end])
+        inside = int(total[high]) - int(total[low]) & 0xFFFFFFFFFFFFFFFF
+        found[end] = "-".join(map(str, (*settings, start, high - low, f"{inside:x}")))
+    return found
+
+
+def _node_sets(level: Level) -> Hashes:
+    """One number per product that says which nodes it sits in or below, shape (products,)."""
+    links = level.of_product
+    total = np.concatenate([np.zeros(1, dtype=np.uint64), np.cumsum(hashes(level.ids)[links.indices], dtype=np.uint64)])
+    return total[links.indptr[1:]] - total[links.indptr[:-1]]
 
 
 def _bought(log: Log, level: Level, config: CoPurchaseConfig) -> sp.csr_array:

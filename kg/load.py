@@ -1,8 +1,8 @@
 """Tables into the graph: constraints first, then nodes, then relationships, in streamed batches.
 
-A node ``(:CrossAisleGraph {name, state, fingerprint, schema_version, schema, labels, window_ends})`` says what the
-graph holds. It is written before the first change (``state = 'loading'``) and once more at the end (``'complete'``),
-so a load that was killed anywhere is seen by the next one, which clears the graph and begins anew.
+While the store writes one batch, a thread makes the next ones (and counts co-purchases). The state node
+(``kg.state``) says that a load is under way, so one that was killed anywhere is seen by the next, which clears the
+graph and begins anew. ``kg.sync`` writes only what changed.
 """
 
 from __future__ import annotations
@@ -10,20 +10,29 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from itertools import chain, groupby
+from operator import itemgetter
 
 import pandas as pd
 
 from console import track
 from data.dataset import Dataset
 from errors import InputError
+from kg.batches import Batch, ahead, create_edges, create_nodes, edge_batches, grouping_end, node_batches
 from kg.config import CoPurchaseConfig
-from kg.rows import co_purchase_table, edge_table, known_ends, node_table, records
-from kg.schema import PRODUCT, SCHEMA_VERSION, STATE, EdgeKind, NodeKind, Schema, quote, schema_of
+from kg.digest import digests
+from kg.rows import co_purchase_table, counted_from, known_rows, node_table
+from kg.schema import PRODUCT, SCHEMA_VERSION, EdgeKind, Schema, quote, schema_of
+from kg.snapshot import Draft, snapshot_path
+from kg.state import GraphState, constrain, graph_state, refuse_others, write_state
 from kg.store import GraphStore
 
+__all__ = ["GraphState", "LoadReport", "graph_fingerprint", "graph_state", "load_graph"]
 CLEAR_BATCH = 10_000
+Piece = tuple[str, str, Batch]
 
 
 @dataclass
@@ -59,20 +68,13 @@ class LoadReport:
         return self.rows / self.seconds if self.seconds else 0.0
 
 
-@dataclass(frozen=True)
-class GraphState:
-    """What the store says of the graph it holds; see the module's text for the fields."""
-
-    state: str
-    fingerprint: str
-    schema_version: int
-    schema: str
-    labels: list[str]
-    window_ends: list[int]
-
-
 def load_graph(
-    store: GraphStore, dataset: Dataset, window_ends: Iterable[int], config: CoPurchaseConfig | None = None
+    store: GraphStore,
+    dataset: Dataset,
+    window_ends: Iterable[int],
+    config: CoPurchaseConfig | None = None,
+    *,
+    replace_other: bool = False,
 ) -> LoadReport:
     """Bring a data set's catalogue, relations and co-purchases into the store, unless they are there already.
 
@@ -81,21 +83,26 @@ def load_graph(
         dataset: the shop's data.
         window_ends: cut-offs; each gets its own ``BOUGHT_WITH``, counted before it.
         config: what is counted.
+        replace_other: clear the graph of another shop, or of a newer CrossAisle.
 
     Raises:
-        InputError: the database holds a graph that is not ours, or a name cannot be used in a graph.
+        InputError: the database holds a graph that is not ours, or another shop's; or a name cannot be used in a
+            graph.
     """
     began, config, ends = time.perf_counter(), config or CoPurchaseConfig(), sorted(set(window_ends))
     schema = schema_of(dataset)
     report = LoadReport(graph_fingerprint(dataset, ends, config))
     found = graph_state(store)
-    if found and found.state == "complete" and found.fingerprint == report.fingerprint:
+    if found and found.complete and found.fingerprint == report.fingerprint:
         report.skipped = True
     else:
-        _begin(store, schema, report.fingerprint, ends, found)
-        report.cleared = _clear(store, schema, found)
-        _write(store, dataset, schema, ends, config, report)
-        store.write(f"MATCH (s:{quote(STATE)} {{name: 'graph'}}) SET s.state = 'complete'")
+        if not replace_other:
+            refuse_others(store, found, dataset.tables.name)
+        state = new_state(dataset, schema, ends, config, found)
+        write_state(store, state)
+        report.cleared = _clear(store, state.labels) if found else 0
+        _write(store, dataset, schema, state, config, report)
+        write_state(store, replace(state, state="complete"))
     report.seconds = time.perf_counter() - began
     return report
 
@@ -107,52 +114,26 @@ def graph_fingerprint(dataset: Dataset, window_ends: Sequence[int], config: CoPu
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def graph_state(store: GraphStore) -> GraphState | None:
-    """What the store holds; None when it is empty.
-
-    Raises:
-        InputError: it holds nodes that are not ours.
-    """
-    rows = store.read(f"MATCH (s:{quote(STATE)} {{name: 'graph'}}) RETURN properties(s) AS state")
-    if rows:
-        state = dict(rows[0]["state"])
-        state.pop("name")
-        return GraphState(**state)
-    foreign = store.read("MATCH (n) RETURN labels(n) AS labels LIMIT 1")
-    if foreign:
-        raise InputError(
-            f"the database {store.config.database!r} holds a graph that CrossAisle did not load, "
-            f"with nodes such as :{':'.join(foreign[0]['labels'])}",
-            where=store.config.uri,
-            remedy="Name an empty database (NEO4J_DATABASE) or folder (home); this one is left as it is.",
-        )
-    return None
-
-
-def _begin(
-    store: GraphStore, schema: Schema, fingerprint: str, window_ends: list[int], found: GraphState | None
-) -> None:
-    """Say that a load is under way, before anything changes."""
-    _constrain(store, NodeKind(STATE, "name"))
+def new_state(
+    dataset: Dataset, schema: Schema, window_ends: list[int], config: CoPurchaseConfig, found: GraphState | None
+) -> GraphState:
+    """The state of a load that begins, of a new revision."""
     labels = {kind.label for kind in schema.nodes} | set(found.labels if found else ())
-    state = GraphState("loading", fingerprint, SCHEMA_VERSION, schema.to_json(), sorted(labels), window_ends)
-    values = asdict(state)
-    settings = ", ".join(f"s.{quote(name)} = $state.{quote(name)}" for name in values)
-    store.write(f"MERGE (s:{quote(STATE)} {{name: 'graph'}}) SET {settings}", state=values)
-
-
-def _constrain(store: GraphStore, kind: NodeKind) -> None:
-    name = quote(f"crossaisle_{kind.label.lower()}")
-    store.schema_command(
-        f"CREATE CONSTRAINT {name} IF NOT EXISTS FOR (n:{quote(kind.label)}) REQUIRE n.{quote(kind.key)} IS UNIQUE"
+    return GraphState(
+        "loading",
+        graph_fingerprint(dataset, window_ends, config),
+        SCHEMA_VERSION,
+        schema.to_json(),
+        sorted(labels),
+        window_ends,
+        shop=dataset.tables.name,
+        revision=uuid.uuid4().hex,
+        counted=json.dumps(counted_from(dataset, schema, window_ends, config)),
     )
 
 
-def _clear(store: GraphStore, schema: Schema, found: GraphState | None) -> int:
-    """Remove the nodes of an earlier graph, products first, with their relationships."""
-    if found is None:
-        return 0
-    labels = {kind.label for kind in schema.nodes} | set(found.labels)
+def _clear(store: GraphStore, labels: Iterable[str]) -> int:
+    """Remove all nodes of some labels, products first, with their relationships."""
     return sum(_clear_label(store, label) for label in sorted(labels, key=lambda label: (label != PRODUCT, label)))
 
 
@@ -168,65 +149,75 @@ def _write(
     store: GraphStore,
     dataset: Dataset,
     schema: Schema,
-    window_ends: list[int],
+    state: GraphState,
     config: CoPurchaseConfig,
     report: LoadReport,
 ) -> None:
     for node in schema.nodes:
-        _constrain(store, node)
-    for node in track(schema.nodes, "Nodes"):
-        report.nodes[node.label] = _send(store, _create_nodes(node), node_table(dataset, node), node.label)
-    jobs = [(kind, end) for kind in schema.edges for end in (window_ends if kind.role == "co_purchase" else [None])]
-    for kind, end in track(jobs, "Relationships"):
-        for name, frame in _edge_rows(dataset, schema, kind, end, config, report):
-            written = _send(store, _create_edges(kind, schema), frame, name)
-            report.relationships[name] = report.relationships.get(name, 0) + written
+        constrain(store, node)
+    report.nodes = {kind.name: 0 for kind in schema.nodes}
+    report.relationships = {kind.name: 0 for kind in schema.edges}
+    size = store.config.batch_size
+    with Draft(snapshot_path(store.config), state.revision) as draft:
+        nodes = _nodes(dataset, schema, size, draft)
+        edges = _edges(dataset, schema, state.window_ends, config, size, draft, report)
+        pieces = groupby(ahead(chain(nodes, edges)), key=itemgetter(0))
+        for name, group in track(pieces, "Loading", total=len(schema.nodes) + len(schema.edges)):
+            written = sum(send(store, name, query, batch) for _, query, batch in group)
+            (report.nodes if name in report.nodes else report.relationships)[name] += written
+        draft.keep()
 
 
-def _edge_rows(
+def _nodes(dataset: Dataset, schema: Schema, size: int, draft: Draft) -> Iterator[Piece]:
+    for kind in schema.nodes:
+        frame = node_table(dataset, kind)
+        draft.add(kind.name, digests(frame, [kind.key])[0])
+        for batch in node_batches(frame, size):
+            yield kind.name, create_nodes(kind), batch
+
+
+def _edges(
     dataset: Dataset,
     schema: Schema,
-    kind: EdgeKind,
-    window_end: int | None,
+    window_ends: list[int],
     config: CoPurchaseConfig,
+    size: int,
+    draft: Draft,
     report: LoadReport,
-) -> Iterator[tuple[str, pd.DataFrame]]:
-    name = "-".join(kind.triple)
-    if window_end is not None:
-        yield name, co_purchase_table(dataset, kind, window_end, config)
-        return
-    frame = edge_table(dataset, kind)
-    if kind.role == "relation":
-        known = known_ends(dataset, schema, kind, frame)
-        if not known.all():
-            report.unmatched[name] = int((~known).sum())
-        frame = frame[known]
-    yield name, frame
+) -> Iterator[Piece]:
+    for kind in schema.edges:
+        if kind.role == "co_purchase":
+            for end in window_ends:
+                yield from edge_pieces(schema, kind, co_purchase_table(dataset, kind, end, config), size)
+        else:
+            frame, left_out = known_rows(dataset, schema, kind)
+            if left_out:
+                report.unmatched[kind.name] = left_out
+            draft.add(kind.name, digests(frame, ["source", "target"])[0])
+            yield from edge_pieces(schema, kind, frame, size)
 
 
-def _send(store: GraphStore, query: str, frame: pd.DataFrame, name: str) -> int:
-    written = store.write_batches(query, records(frame))
-    if written != len(frame):
+def edge_pieces(schema: Schema, kind: EdgeKind, frame: pd.DataFrame, size: int) -> Iterator[Piece]:
+    """The batches that create some relationships, each with its name and query."""
+    by = grouping_end(frame)
+    for batch in edge_batches(frame, by, size):
+        yield kind.name, create_edges(schema, kind, by), batch
+
+
+def send(store: GraphStore, name: str, query: str, batch: Batch) -> int:
+    """Write one batch.
+
+    Returns:
+        how many nodes or relationships.
+
+    Raises:
+        InputError: the store did not take all of them, since an end is not there.
+    """
+    written = int(store.write(query, rows=batch.rows)[0]["written"])
+    if written != batch.size:
         raise InputError(
-            f"the store took {written} of {len(frame)} rows of {name}",
+            f"the store took {written} of {batch.size} rows of {name}",
             where=store.config.uri,
-            remedy="Something else changes this graph, or the tables name nodes they do not hold; load again.",
+            remedy="Something else changes this graph, or the tables name nodes they do not hold; run this again.",
         )
     return written
-
-
-def _create_nodes(kind: NodeKind) -> str:
-    names = (kind.key, *kind.properties)
-    values = ", ".join(f"{quote(name)}: row.{quote(name)}" for name in names)
-    return f"UNWIND $rows AS row CREATE (n:{quote(kind.label)} {{{values}}}) RETURN count(*) AS written"
-
-
-def _create_edges(kind: EdgeKind, schema: Schema) -> str:
-    source, target = schema.node(kind.source), schema.node(kind.target)
-    values = ", ".join(f"{quote(name)}: row.{quote(name)}" for name in kind.properties)
-    return (
-        "UNWIND $rows AS row "
-        f"MATCH (a:{quote(source.label)} {{{quote(source.key)}: row.source}}) "
-        f"MATCH (b:{quote(target.label)} {{{quote(target.key)}: row.target}}) "
-        f"CREATE (a)-[r:{quote(kind.type)}{f' {{{values}}}' if values else ''}]->(b) RETURN count(*) AS written"
-    )

@@ -17,8 +17,8 @@ import torch
 from torch_geometric.data import HeteroData
 
 from errors import InputError
-from kg.load import GraphState, graph_state
-from kg.schema import EdgeKind, Schema, quote
+from kg.schema import EdgeKind, NodeKind, Schema, quote
+from kg.state import GraphState, graph_state
 from kg.store import GraphStore
 
 ALWAYS = -(2**62)
@@ -80,9 +80,10 @@ def read_graphs(store: GraphStore, window_ends: Iterable[int]) -> dict[int, Grap
         InputError: there is no complete graph, or it was not loaded for such a cut-off.
     """
     ends = sorted(set(window_ends))
-    schema = Schema.from_json(_complete_state(store, ends).schema)
-    ids = {kind.label: _read_ids(store, kind.label, kind.key) for kind in schema.nodes}
-    edges = {kind: _read_edges(store, schema, kind, ids, ends) for kind in schema.edges}
+    state = _complete_state(store, ends)
+    schema = Schema.from_json(state.schema)
+    ids = {kind.label: _read_ids(store, kind, state) for kind in schema.nodes}
+    edges = {kind: _read_edges(store, schema, kind, ids, ends, state) for kind in schema.edges}
     return {end: GraphData(_hetero(ids, edges, end), ids, end) for end in ends}
 
 
@@ -104,16 +105,22 @@ def _complete_state(store: GraphStore, window_ends: list[int]) -> GraphState:
     return state
 
 
-def _read_ids(store: GraphStore, label: str, key: str) -> npt.NDArray[np.str_]:
-    rows = store.read(f"MATCH (n:{quote(label)}) RETURN collect(n.{quote(key)}) AS ids")
+def _read_ids(store: GraphStore, kind: NodeKind, state: GraphState) -> npt.NDArray[np.str_]:
+    where = f"WHERE {state.alive('n')} " if state.marked else ""
+    rows = store.read(f"MATCH (n:{quote(kind.label)}) {where}RETURN collect(n.{quote(kind.key)}) AS ids")
     return np.sort(np.array(rows[0]["ids"], dtype=str))
 
 
 def _read_edges(
-    store: GraphStore, schema: Schema, kind: EdgeKind, ids: dict[str, npt.NDArray[np.str_]], ends: list[int]
+    store: GraphStore,
+    schema: Schema,
+    kind: EdgeKind,
+    ids: dict[str, npt.NDArray[np.str_]],
+    ends: list[int],
+    state: GraphState,
 ) -> _Edges:
     by_source = len(ids[kind.source]) <= len(ids[kind.target])
-    _, rows = store.read_rows(_grouped_query(schema, kind, by_source), ends=ends, last=ends[-1], always=ALWAYS)
+    _, rows = store.read_rows(_grouped_query(schema, kind, by_source, state), ends=ends, last=ends[-1], always=ALWAYS)
     sizes = np.array([len(row[1]) for row in rows], dtype=np.int64)
     group, member = (kind.source, kind.target) if by_source else (kind.target, kind.source)
     of_group = np.repeat(np.searchsorted(ids[group], _texts([row[0] for row in rows])), sizes)
@@ -128,18 +135,20 @@ def _read_edges(
     return _Edges(index, attributes[order], None if periods is None else periods[order])
 
 
-def _grouped_query(schema: Schema, kind: EdgeKind, by_source: bool) -> str:
+def _grouped_query(schema: Schema, kind: EdgeKind, by_source: bool, state: GraphState) -> str:
     """Cypher that gives one row per node of one end (and window): its id, then lists over its edges in one order."""
     group, member = ("a", "b") if by_source else ("b", "a")
     key = {"a": quote(schema.node(kind.source).key), "b": quote(schema.node(kind.target).key)}
-    where, values, last = "", [f"{member}.{key[member]}"], ""
+    conditions = [state.alive("r")] if state.marked else []
+    values, last = [f"{member}.{key[member]}"], ""
     if kind.role == "relation":
-        where = "WHERE r.known_from IS NULL OR r.known_from < $last "
+        conditions.append("(r.known_from IS NULL OR r.known_from < $last)")
         values += ["coalesce(r.weight, 1.0)", "coalesce(r.known_from, $always)"]
     elif kind.role == "co_purchase":
-        where = "WHERE r.window_end IN $ends "
+        conditions.append("r.window_end IN $ends")
         values += ["r.support", "r.confidence", "r.lift"]
         last = ", r.window_end AS period"
+    where = f"WHERE {' AND '.join(conditions)} " if conditions else ""
     collected = ", ".join(f"collect({value}) AS c{i}" for i, value in enumerate(values))
     return (
         f"MATCH (a:{quote(kind.source)})-[r:{quote(kind.type)}]->(b:{quote(kind.target)}) {where}"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
 
+from data.catalogue import Level
 from data.dataset import Dataset
 from kg.config import CoPurchaseConfig
-from kg.copurchase import count, window_start
+from kg.copurchase import count, fingerprints, window_start
 from kg.schema import (
     PRODUCT,
     EdgeKind,
@@ -22,8 +22,6 @@ from kg.schema import (
     membership_of,
     relationship_of,
 )
-
-RECORDS_AT_A_TIME = 10_000
 
 
 def node_table(dataset: Dataset, kind: NodeKind) -> pd.DataFrame:
@@ -54,29 +52,46 @@ def edge_table(dataset: Dataset, kind: EdgeKind) -> pd.DataFrame:
 
 def co_purchase_table(dataset: Dataset, kind: EdgeKind, window_end: int, config: CoPurchaseConfig) -> pd.DataFrame:
     """Co-purchases of one level before one cut-off, as rows of the graph."""
-    name = next(level for level in co_purchase_levels(dataset) if label_of(level) == kind.source)
-    top_k = config.top_k if name == dataset.catalogue.interest_level else config.below_top_k
-    found = count(dataset, dataset.catalogue.levels[name], window_end, config, top_k)
+    level, top_k = _counted_level(dataset, kind, config)
+    found = count(dataset, level, window_end, config, top_k)
     return found.assign(window_start=window_start(dataset, window_end, config), window_end=window_end)
 
 
-def known_ends(dataset: Dataset, schema: Schema, kind: EdgeKind, rows: pd.DataFrame) -> pd.Series:
-    """Which rows of the relations table name a source and a target that the catalogue has."""
+def counted_from(
+    dataset: Dataset, schema: Schema, window_ends: Iterable[int], config: CoPurchaseConfig
+) -> dict[str, str]:
+    """For each level and cut-off (``Label|cut-off``) a fingerprint of what its co-purchases are counted from."""
+    found: dict[str, str] = {}
+    ends = list(window_ends)
+    for kind in (kind for kind in schema.edges if kind.role == "co_purchase"):
+        level, top_k = _counted_level(dataset, kind, config)
+        made = fingerprints(dataset, level, ends, config, top_k)
+        found |= {window_name(kind, end): text for end, text in made.items()}
+    return found
+
+
+def window_name(kind: EdgeKind, window_end: int) -> str:
+    """Name of one level's co-purchases before one cut-off."""
+    return f"{kind.source}|{window_end}"
+
+
+def _counted_level(dataset: Dataset, kind: EdgeKind, config: CoPurchaseConfig) -> tuple[Level, int]:
+    """The level whose co-purchases a kind holds, and how many neighbours are kept."""
+    name = next(level for level in co_purchase_levels(dataset) if label_of(level) == kind.source)
+    top_k = config.top_k if name == dataset.catalogue.interest_level else config.below_top_k
+    return dataset.catalogue.levels[name], top_k
+
+
+def known_rows(dataset: Dataset, schema: Schema, kind: EdgeKind) -> tuple[pd.DataFrame, int]:
+    """``edge_table`` without the rows that name an end which the catalogue lacks, and the number of those."""
+    rows = edge_table(dataset, kind)
+    if kind.role != "relation":
+        return rows, 0
     known = pd.Series(True, index=rows.index)
     for column, label in (("source", kind.source), ("target", kind.target)):
         node = schema.node(label)
         known &= rows[column].isin(node_table(dataset, node)[node.key])
-    return known
-
-
-def records(frame: pd.DataFrame) -> Iterator[dict[str, Any]]:
-    """Rows as dictionaries of plain Python values, missing ones as None, made a few thousand at a time."""
-    names = [str(name) for name in frame.columns]
-    for at in range(0, len(frame), RECORDS_AT_A_TIME):
-        part = frame.iloc[at : at + RECORDS_AT_A_TIME]
-        columns = [part[name].astype(object).where(part[name].notna(), None).tolist() for name in names]
-        for values in zip(*columns, strict=True):
-            yield dict(zip(names, values, strict=True))
+    return rows[known], int((~known).sum())
 
 
 def _attribute_columns(dataset: Dataset, label: str) -> list[str]:

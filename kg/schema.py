@@ -18,7 +18,7 @@ from typing import Literal
 from data.dataset import Dataset
 from errors import InputError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 PRODUCT = "Product"
 STATE = "CrossAisleGraph"
 BOUGHT_WITH = "BOUGHT_WITH"
@@ -36,6 +36,11 @@ class NodeKind:
     label: str
     key: str
     properties: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """The label, as reports name it."""
+        return self.label
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,11 @@ class EdgeKind:
         return self.source, self.type, self.target
 
     @property
+    def name(self) -> str:
+        """``Source-TYPE-Target``, as reports name it."""
+        return "-".join(self.triple)
+
+    @property
     def properties(self) -> tuple[str, ...]:
         """Properties of the relationship."""
         return {"structure": (), "relation": RELATION_PROPERTIES, "co_purchase": CO_PURCHASE_PROPERTIES}[self.role]
@@ -71,6 +81,11 @@ class Schema:
 
     nodes: tuple[NodeKind, ...]
     edges: tuple[EdgeKind, ...]
+
+    @property
+    def kinds(self) -> tuple[NodeKind | EdgeKind, ...]:
+        """Labels, then relationships."""
+        return (*self.nodes, *self.edges)
 
     def node(self, label: str) -> NodeKind:
         """The kind of a label."""
