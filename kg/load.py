@@ -25,7 +25,7 @@ from kg.batches import Batch, ahead, create_edges, create_nodes, edge_batches, g
 from kg.config import CoPurchaseConfig
 from kg.digest import digests
 from kg.rows import co_purchase_table, counted_from, known_rows, node_table
-from kg.schema import PRODUCT, SCHEMA_VERSION, EdgeKind, Schema, quote, schema_of
+from kg.schema import PRODUCT, RUN, SCHEMA_VERSION, EdgeKind, Schema, quote, schema_of
 from kg.snapshot import Draft, snapshot_path
 from kg.state import GraphState, constrain, graph_state, refuse_others, write_state
 from kg.store import GraphStore
@@ -100,7 +100,7 @@ def load_graph(
             refuse_others(store, found, dataset.tables.name)
         state = new_state(dataset, schema, ends, config, found)
         write_state(store, state)
-        report.cleared = _clear(store, state.labels) if found else 0
+        report.cleared = _clear(store, [*state.labels, RUN]) if found else 0
         _write(store, dataset, schema, state, config, report)
         write_state(store, replace(state, state="complete"))
     report.seconds = time.perf_counter() - began

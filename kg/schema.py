@@ -21,6 +21,7 @@ from errors import InputError
 SCHEMA_VERSION = 2
 PRODUCT = "Product"
 STATE = "CrossAisleGraph"
+RUN = "CrossAisleRun"
 BOUGHT_WITH = "BOUGHT_WITH"
 CO_PURCHASE_PROPERTIES = ("support", "confidence", "lift", "window_start", "window_end")
 RELATION_PROPERTIES = ("weight", "known_from")

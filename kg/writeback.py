@@ -20,10 +20,9 @@ import pandas as pd
 
 from console import track
 from errors import InputError
-from kg.schema import NodeKind, Schema, quote
+from kg.schema import RUN, NodeKind, Schema, quote
 from kg.store import GraphStore
 
-RUN = "CrossAisleRun"
 LEADS_TO = "LEADS_TO"
 PARTS = ("embedding", "embedding_graph", "embedding_text")
 OF_RUN = "embedding_run"
