@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
 from train import explained, settings_parser, with_presets
+
+if TYPE_CHECKING:
+    from kg.store import GraphStore
 
 USAGE = """usage: crossaisle COMMAND [options]
 
@@ -155,14 +159,102 @@ def _write_back(parser: ArgumentParser, parsed: Namespace) -> None:
     say("write back", report.told())
 
 
+def _query_parser(prog: str) -> ArgumentParser:
+    """Ask the graph: a query of the library, Cypher, or a Cypher file; nothing can be changed."""
+    parser = _asking_parser(prog, _query_parser.__doc__)
+    parser.add_argument("--out", type=Path | None, default=None, help="answer as .csv, .json or .parquet")
+    parser.add_argument("--graph", type=Path | None, default=None, help="picture of it: .html, .png or .svg")
+    parser.add_argument("--row_limit", type=int, default=1000, help="rows at most")
+    parser.add_argument("--time_limit", type=float, default=30.0, help="seconds after which the query is ended")
+    return parser
+
+
+def _asking_parser(prog: str, description: str | None) -> ArgumentParser:
+    parser = _store_parser(prog, description)
+    parser.add_argument("text", nargs="?", default="", help="name of a query of the library, or Cypher")
+    parser.add_argument("-f", "--file", type=Path | None, default=None, help="Cypher file instead")
+    parser.add_argument("--param", action="append", default=[], metavar="NAME=VALUE", help="a parameter's value")
+    return parser
+
+
+def _query(parser: ArgumentParser, parsed: Namespace) -> None:
+    from kg import commands
+
+    given = parser.instantiate(parsed)
+    limits = (given.row_limit, given.time_limit)
+    with _open(given) as store:
+        commands.query(store, given.text, given.param, given.file, given.out, given.graph, *limits)
+
+
+def _queries_parser(prog: str) -> ArgumentParser:
+    """List the library of queries, or tell all about one."""
+    parser = ArgumentParser(prog=prog, description=_queries_parser.__doc__, exit_on_error=False)
+    parser.add_argument("name", nargs="?", default="", help="of a query")
+    return parser
+
+
+def _queries(parser: ArgumentParser, parsed: Namespace) -> None:
+    from kg import commands
+
+    commands.queries(parser.instantiate(parsed).name)
+
+
+def _schema_parser(prog: str) -> ArgumentParser:
+    """Show the graph's labels and relationships with their numbers."""
+    parser = _store_parser(prog, _schema_parser.__doc__)
+    parser.add_argument("--graph", type=Path | None, default=None, help="picture of it: .html, .png or .svg")
+    parser.add_argument("--time_limit", type=float, default=30.0, help="seconds for each count")
+    return parser
+
+
+def _schema(parser: ArgumentParser, parsed: Namespace) -> None:
+    from kg import commands
+
+    given = parser.instantiate(parsed)
+    with _open(given) as store:
+        commands.schema(store, given.graph, given.time_limit)
+
+
+def _export_parser(prog: str) -> ArgumentParser:
+    """Write a part of the graph for other programs: .graphml or .gexf, or an answer's rows."""
+    parser = _asking_parser(prog, _export_parser.__doc__)
+    parser.add_argument("--to", type=Path, required=True, help=".graphml, .gexf, .csv, .json or .parquet")
+    parser.add_argument("--row_limit", type=int, default=100_000, help="rows at most")
+    parser.add_argument("--time_limit", type=float, default=60.0, help="seconds after which the query is ended")
+    return parser
+
+
+def _export(parser: ArgumentParser, parsed: Namespace) -> None:
+    from kg import commands
+
+    given = parser.instantiate(parsed)
+    with _open(given) as store:
+        limits = (given.row_limit, given.time_limit)
+        commands.export(store, given.to, given.text, given.param, given.file, *limits)
+
+
+def _open(given: Namespace) -> GraphStore:
+    from kg.store import GraphStore
+
+    return GraphStore.open(given.store)
+
+
 VERBS: dict[str, Callable[[str], ArgumentParser]] = {
     "load": _load_parser,
     "sync": _sync_parser,
+    "query": _query_parser,
+    "queries": _queries_parser,
+    "schema": _schema_parser,
+    "export": _export_parser,
     "write-back": _write_back_parser,
 }
 RUN: dict[str, Callable[[ArgumentParser, Namespace], None]] = {
     "load": _load,
     "sync": _sync,
+    "query": _query,
+    "queries": _queries,
+    "schema": _schema,
+    "export": _export,
     "write-back": _write_back,
 }
 
