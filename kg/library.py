@@ -36,6 +36,7 @@ TYPES = ("text", "integer", "number", "boolean", "texts")
 SECTIONS = ("Parameters", "Reading", "Drawn")
 _PARAMETER = re.compile(r"(\w+) \((\w+), (required|default (.+?))\): (\S.*)")
 _SECTION = re.compile(r"([A-Z][a-z]+):(?: (.*))?")
+_INNER = re.compile(r"\[[^][(){}]*\]|\([^][(){}]*\)|\{[^][(){}]*\}")
 _USED = re.compile(r"(?<!\$)\$(\w+)")
 
 
@@ -80,6 +81,15 @@ class NamedQuery:
     def documented(self) -> bool:
         """Whether it came with a head; without one, parameters are free."""
         return bool(self.answers)
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the answer's columns, as a documented query's last RETURN gives them."""
+        last = re.split(r"\bRETURN\b", self.cypher)[-1]
+        items = re.split(r"\b(?:ORDER BY|SKIP|LIMIT|UNION)\b", last)[0]
+        while _INNER.search(items):
+            items = _INNER.sub("", items)
+        return tuple(re.split(r"\bAS\b", item)[-1].strip() for item in items.split(","))
 
 
 def names() -> list[str]:

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 
 FORMATS = (".html", ".png", ".svg")
 DOTS_PER_INCH = 110
-INCHES = (7.0, 16.0)
-LONGEST_NAME = 26
+UNITS_PER_INCH = 95.0
+NARROWEST, WIDEST = 6.0, 14.0
+MARGIN = 70.0
+WORDS = 0.9  # inches above and below for title and legend
 LIBRARY = "cytoscape.min.js"
 
 
-def draw(graph: nx.MultiDiGraph, path: Path, title: str = "", weight: str = "") -> None:
+def draw(graph: nx.MultiDiGraph, path: Path, title: str = "", weight: str = "", explained: bool = True) -> None:
     """Draw a network into a file, whole or not at all; the format is the suffix's.
 
     Args:
@@ -37,6 +39,7 @@ def draw(graph: nx.MultiDiGraph, path: Path, title: str = "", weight: str = "") 
         path: ends in ``.html``, ``.png`` or ``.svg``.
         title: above the picture.
         weight: see ``kg.drawing.design``.
+        explained: whether there shall be a legend.
 
     Raises:
         InputError: another suffix, nothing or too much to draw, or the file cannot be written.
@@ -44,7 +47,7 @@ def draw(graph: nx.MultiDiGraph, path: Path, title: str = "", weight: str = "") 
     if path.suffix not in FORMATS:
         remedy = f"Use one of {', '.join(FORMATS)}."
         raise InputError(f"there is no picture format {path.suffix!r}", where=str(path), remedy=remedy)
-    drawing = design(graph, title, weight)
+    drawing = design(graph, title, weight, explained=explained)
     if path.suffix == ".html":
         save(path, lambda temporary: _write_text(temporary, page(drawing)))
     else:
@@ -70,21 +73,21 @@ def figure(drawing: Drawing) -> Figure:
     from matplotlib.figure import Figure
 
     xs, ys = [node.at[0] for node in drawing.nodes], [node.at[1] for node in drawing.nodes]
-    wide, high = max(xs) - min(xs) + 200, max(ys) - min(ys) + 160
-    width = min(INCHES[1], max(INCHES[0], wide / 90))
-    made = Figure(figsize=(width, min(INCHES[1], max(4.0, width * high / wide))), dpi=DOTS_PER_INCH, layout="tight")
-    axes = made.add_subplot()
-    axes.set(xlim=(min(xs) - 100, max(xs) + 100), ylim=(max(ys) + 80, min(ys) - 80))
-    axes.set_aspect("equal", adjustable="box")
+    left, right, top, bottom = min(xs) - MARGIN, max(xs) + MARGIN, min(ys) - MARGIN, max(ys) + MARGIN
+    per_inch = max(UNITS_PER_INCH, (right - left) / WIDEST, (bottom - top) / WIDEST)
+    width, height = max(NARROWEST, (right - left) / per_inch), (bottom - top) / per_inch + WORDS
+    made = Figure(figsize=(width, height), dpi=DOTS_PER_INCH)
+    axes = made.add_axes((0, WORDS / height / 2, 1, 1 - WORDS / height))
+    middle = (left + right) / 2
+    axes.set(xlim=(middle - width * per_inch / 2, middle + width * per_inch / 2), ylim=(bottom, top))
     axes.axis("off")
     at = {node.id: node for node in drawing.nodes}
     for edge in drawing.edges:
         _draw_edge(axes, edge, at, drawing.labels_edges)
     for node in drawing.nodes:
         _draw_node(axes, node)
-    _draw_legend(axes, drawing)
-    if drawing.title:
-        axes.set_title(drawing.title, loc="left", fontsize=11)
+    _draw_legend(made, drawing)
+    made.text(0.02, 1 - 0.05 / height, drawing.title, fontsize=10, va="top", wrap=True)
     return made
 
 
@@ -111,7 +114,7 @@ def _content(drawing: Drawing) -> dict[str, Any]:
         {
             "data": {
                 **{"id": number[node.id], "name": node.name, "kind": node.kind, "colour": node.colour},
-                **{"size": node.size, "title": f"{node.kind} {node.name}", "rows": node.rows},
+                **{"size": node.size, "title": f"{node.kind} {node.title}", "rows": node.rows},
             },
             "position": {"x": node.at[0], "y": node.at[1]},
         }
@@ -143,12 +146,15 @@ def _draw_edge(axes: Axes, edge: DrawnEdge, at: dict[str, DrawnNode], labelled: 
     from matplotlib.patches import FancyArrowPatch
 
     one, other = at[edge.source], at[edge.target]
-    bend = 0.12 * ((edge.turn + 1) // 2) * (1 if edge.turn % 2 else -1)
-    loop = edge.source == edge.target
+    bend = 0.15 * ((edge.turn + 1) // 2) * (1 if edge.turn % 2 else -1)
+    start, end = one.at, other.at
+    if loop := edge.source == edge.target:
+        reach, bend = one.size * 0.35, -1.5 - 0.9 * edge.turn
+        start, end = (start[0] - reach, start[1] - reach * 0.6), (start[0] + reach, start[1] - reach * 0.6)
     arrow = FancyArrowPatch(
-        (one.at[0] - 14, one.at[1]) if loop else one.at,
-        (one.at[0] + 14, one.at[1]) if loop else other.at,
-        connectionstyle=f"arc3,rad={-1.6 if loop else bend}",
+        start,
+        end,
+        connectionstyle=f"arc3,rad={bend}",
         arrowstyle="-|>",
         mutation_scale=9,
         linewidth=edge.width * 0.6,
@@ -160,30 +166,29 @@ def _draw_edge(axes: Axes, edge: DrawnEdge, at: dict[str, DrawnNode], labelled: 
     )
     axes.add_patch(arrow)
     if labelled:
-        middle = ((one.at[0] + other.at[0]) / 2, (one.at[1] + other.at[1]) / 2 - (34 if loop else 0))
-        sideways = (bend * (other.at[1] - one.at[1]) / -2, bend * (other.at[0] - one.at[0]) / 2)
-        place = (middle[0] + sideways[0], middle[1] + sideways[1])
+        across, down = (end[1] - start[1], end[0] - start[0])
+        place = ((start[0] + end[0] - bend * across) / 2, (start[1] + end[1] + bend * down) / 2)
         box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.6}
         axes.text(*place, edge.name, fontsize=6.5, color="#444", ha="center", va="center", bbox=box, zorder=2)
 
 
 def _draw_node(axes: Axes, node: DrawnNode) -> None:
     axes.scatter(*node.at, s=(node.size * 0.6) ** 2, c=node.colour, edgecolors="#333", linewidths=0.6, zorder=3)
-    name = node.name if len(node.name) <= LONGEST_NAME else node.name[: LONGEST_NAME - 1] + "…"
     axes.annotate(
-        name, node.at, xytext=(0, -node.size * 0.3 - 2), textcoords="offset points", fontsize=7, ha="center", va="top",
-        zorder=4, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.6, "pad": 0.4},
+        node.name, node.at, xytext=(0, -node.size * 0.3 - 2), textcoords="offset points", fontsize=7,
+        ha="center", va="top", zorder=4, bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.6, "pad": 0.4},
     )  # fmt: skip
 
 
-def _draw_legend(axes: Axes, drawing: Drawing) -> None:
+def _draw_legend(made: Figure, drawing: Drawing) -> None:
     from matplotlib.lines import Line2D
 
     handles = [
         Line2D([], [], color=colour, linewidth=0 if group == "node" else 2.5, marker="o" if group == "node" else "",
-               label=f"{kind or 'unknown'} ({count})")
+               label=f"{kind or 'unknown'} ({count:,})")
         for group, kind, colour, count in drawing.legend()
     ]  # fmt: skip
-    axes.legend(
-        handles=handles, fontsize=7, frameon=False, ncols=min(6, len(handles)), loc="upper left", bbox_to_anchor=(0, 0)
-    )
+    if not handles:
+        return
+    columns = max(1, min(len(handles), int(made.get_figwidth() / 1.5)))
+    made.legend(handles=handles, fontsize=7, frameon=False, ncols=columns, loc="lower left")
