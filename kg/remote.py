@@ -26,8 +26,8 @@ from torch_geometric.data.graph_store import EdgeAttr, EdgeLayout
 from torch_geometric.index import index2ptr
 
 from errors import InputError
-from kg.load import graph_state
 from kg.schema import EdgeKind, Schema, quote
+from kg.state import GraphState, graph_state
 from kg.store import GraphStore
 
 EdgeType = tuple[str, str, str]
@@ -43,6 +43,7 @@ class _Relation:
     schema: Schema
     kind: EdgeKind
     back: bool
+    alive: str = ""
 
     @property
     def edge_type(self) -> EdgeType:
@@ -59,15 +60,16 @@ class _Relation:
         source, _, target = self.edge_type
         key = quote(self.schema.node(target).key)
         arrow = ("-", "->") if self.back else ("<-", "-")
-        seen = {
+        known = {
             "structure": "",
-            "relation": "WHERE r.known_from IS NULL OR r.known_from < $end ",
-            "co_purchase": "WHERE r.window_end = $end ",
+            "relation": "(r.known_from IS NULL OR r.known_from < $end)",
+            "co_purchase": "r.window_end = $end",
         }[self.kind.role]
+        seen = " AND ".join(filter(None, [self.alive, known]))
         values = "".join(f", {value} AS v{i}" for i, value in enumerate(self.values))
         return (
             f"UNWIND $rows AS row MATCH (t:{quote(target)} {{{key}: row.id}})"
-            f"{arrow[0]}[r:{quote(self.kind.type)}]{arrow[1]}(s:{quote(source)}) {seen}"
+            f"{arrow[0]}[r:{quote(self.kind.type)}]{arrow[1]}(s:{quote(source)}) {f'WHERE {seen} ' if seen else ''}"
             f"WITH row, s.{quote(self.schema.node(source).key)} AS id{values} "
         )
 
@@ -120,10 +122,12 @@ class StoredGraph:
 
     def __init__(self, store: GraphStore, window_end: int, batch_size: int = 2_000) -> None:
         self.store, self.window_end, self.batch_size = store, window_end, batch_size
-        self.schema = _schema(store, window_end)
-        self.ids = {kind.label: self._read_ids(kind.label) for kind in self.schema.nodes}
+        state = _complete(store, window_end)
+        self.schema = Schema.from_json(state.schema)
+        self.ids = {kind.label: self._read_ids(kind.label, state.alive("n")) for kind in self.schema.nodes}
         self.num_nodes = {label: len(ids) for label, ids in self.ids.items()}
-        relations = [_Relation(self.schema, kind, back) for kind in self.schema.edges for back in (False, True)]
+        ways = [(kind, back) for kind in self.schema.edges for back in (False, True)]
+        relations = [_Relation(self.schema, kind, back, state.alive("r")) for kind, back in ways]
         self._relations = {relation.edge_type: relation for relation in relations}
         self.edge_types: list[EdgeType] = list(self._relations)
         self._degrees: dict[EdgeType, npt.NDArray[np.int32]] = {}
@@ -215,21 +219,22 @@ class StoredGraph:
         for start in range(0, len(positions), self.batch_size):
             yield positions[start : start + self.batch_size]
 
-    def _read_ids(self, label: str) -> npt.NDArray[np.str_]:
+    def _read_ids(self, label: str, alive: str) -> npt.NDArray[np.str_]:
         key = quote(self.schema.node(label).key)
-        rows = self.store.read(f"MATCH (n:{quote(label)}) RETURN collect(n.{key}) AS ids")
+        where = f"WHERE {alive} " if alive else ""
+        rows = self.store.read(f"MATCH (n:{quote(label)}) {where}RETURN collect(n.{key}) AS ids")
         return np.sort(np.array(rows[0]["ids"], dtype=str))
 
 
-def _schema(store: GraphStore, window_end: int) -> Schema:
+def _complete(store: GraphStore, window_end: int) -> GraphState:
     state = graph_state(store)
-    if state is None or state.state != "complete":
+    if state is None or not state.complete:
         what, remedy = "the store holds no completely loaded graph", "Load it first, with `crossaisle kg load`."
         raise InputError(what, where=store.config.uri, remedy=remedy)
     if window_end not in state.window_ends:
         what = f"the graph has no co-purchases for cut-off {window_end}; it has {state.window_ends}"
         raise InputError(what, where=store.config.uri, remedy="Load the graph again with that cut-off.")
-    return Schema.from_json(state.schema)
+    return state
 
 
 def _flat(rows: list[list[Any]], column: int) -> list[Any]:

@@ -273,15 +273,20 @@ def read_mapping(file: Path) -> Mapping:
     Raises:
         InputError: no such file, not YAML, an unknown or missing key, a wrong type.
     """
+    mapping: Mapping = read_as(Mapping, file)
+    _check(mapping, str(file))
+    return mapping
+
+
+def read_as(kind: Any, file: Path) -> Any:
+    """Read a YAML file as a dataclass and those that it is made of; see ``read_mapping`` for what is refused."""
     if not file.is_file():
-        raise InputError("no such file", where=str(file), remedy="Give the mapping as --data.mapping FILE.")
+        raise InputError("no such file", where=str(file), remedy="Give the mapping's file.")
     try:
         content = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InputError(f"not a YAML file: {error}", where=str(file), remedy="Correct that line.") from None
-    mapping: Mapping = _build(Mapping, content, str(file))
-    _check(mapping, str(file))
-    return mapping
+    return _build(kind, content, str(file))
 
 
 def _check(mapping: Mapping, where: str) -> None:
