@@ -122,7 +122,7 @@ def test_the_recorder_would_see_a_request(browser, tmp_path):
     text = "<html><body><img src='http://elsewhere.test/x.png'></body></html>"
     with Recorder(text) as recorder:
         recorder.shown(browser, tmp_path)
-    assert recorder.by_the_page() == ["http://picture.test/", "http://elsewhere.test/x.png"]
+    assert {"http://picture.test/", "http://elsewhere.test/x.png"} <= set(recorder.by_the_page())
 
 
 def test_a_browser_paints_the_labels_colours(browser, tmp_path):
