@@ -305,6 +305,54 @@ def test_two_files_of_relations(folder):
     assert folder.load().tables.relations["relation"].tolist() == ["LIKE", "OF"]
 
 
+def test_triples_with_types_in_several_files(folder):
+    (folder.path / "facts").mkdir()
+    folder.write("facts/a.csv", "s,st,r,t,tt\n1,Product,pairs with,2,Product\n1,Product,made of,Käse ☕,Thing\n")
+    folder.write("facts/b.csv", "s,st,r,t,tt\n3,Product,pairs with,4,thing\n3,,pairs with,4,Product\n")
+    part = {"file": "facts/*.csv", "source": "s", "target": "t", "relation_column": "r"}
+    folder.mapping["relations"] = part | {"source_label_column": "st", "target_label_column": "tt"}
+    tables = folder.load().tables
+    columns = ["source_label", "source_id", "relation", "target_label", "target_id"]
+    assert tables.relations[columns].to_numpy().tolist() == [
+        ["Product", "1", "PAIRS_WITH", "Product", "2"],
+        ["Product", "1", "MADE_OF", "Thing", "Käse ☕"],
+    ]
+    assert tables.rejects[["table", "row", "column", "value", "reason"]].to_numpy().tolist() == [
+        ["relations", 3, "target_label", "thing", "target_label is not a node label in CamelCase"],
+        ["relations", 4, "source_label", "", "source_label is empty"],
+    ]
+
+
+def test_a_pattern_of_files_that_matches_none(folder):
+    part = {"file": "facts/*.csv", "source": "a", "target": "b", "relation": "R"}
+    folder.mapping["relations"] = part
+    with pytest.raises(InputError, match=r"facts/\*\.csv: no file matches"):
+        folder.load()
+
+
+@pytest.mark.parametrize(
+    ("triples", "told"),
+    [
+        ({"file": "x.nt"}, "triples.0.: the key 'nodes' is missing"),
+        ({"file": "x.nt", "nodes": {"http://a/": "a thing"}}, "'a thing' is not in CamelCase"),
+        ({"file": "x.nt", "nodes": {"http://a/": "A"}, "predicates": {"http://p": "p"}}, "'p' is not in UPPER_SNAKE"),
+        ({"file": "x.nt", "nodes": {"http://a/": "A"}, "literals": {"http://p": "p"}}, "'p' is not in CamelCase"),
+        ({"file": "x.nt", "nodes": {"http://a/": "A"}}, "x.nt: no such file"),
+    ],
+)
+def test_faults_in_triples(folder, triples, told):
+    folder.mapping["triples"] = triples
+    with pytest.raises(InputError, match=told):
+        folder.load()
+
+
+def test_ids_of_any_length_and_script(folder):
+    long = "9" * 400
+    folder.write("products.csv", PRODUCTS.replace("1,Espresso", f"{long},Espresso").replace("2,Filter", "Ж☕,Filter"))
+    folder.write("sales.csv", SALES.replace("a,1,", f"a,{long},").replace("b,2,", "b,Ж☕,"))
+    assert set(folder.load().catalogue.product_ids) == {long, "Ж☕", "3", "4"}
+
+
 @pytest.mark.parametrize(
     ("section", "values", "told"),
     [
