@@ -61,7 +61,7 @@ def read(config: DataConfig) -> Tables:
         InputError: no mapping, or anything wrong with it or the files.
     """
     if config.mapping is None:
-        remedy = "Give --data.mapping FILE; docs/examples has two."
+        remedy = "Give --data.mapping FILE; docs/examples has some."
         raise InputError("the source tabular needs a mapping", where="data.mapping", remedy=remedy)
     mapping = read_mapping(config.mapping)
     root = config.root or config.mapping.parent / mapping.root
