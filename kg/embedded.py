@@ -38,6 +38,8 @@ READER = "reader"
 DATABASE = "neo4j"
 ATTEMPTS = 3
 LOG_LINES = 15
+LEAST_ROOM = 64 * 1024  # one page of the store
+NO_ROOM = ("No space left on device", "Disk quota exceeded", "not enough space on the disk")
 JAVA_OPTIONS = (
     "--add-modules=jdk.incubator.vector",
     "--enable-native-access=ALL-UNNAMED",
@@ -76,6 +78,9 @@ class EmbeddedServer:
             self.password = _password(self.home)
             _write_groups(self.home)
             self._start()
+        except OSError as error:
+            self.stop()
+            raise _unusable(self.home, error) from None
         except BaseException:
             self.stop()
             raise
@@ -140,8 +145,23 @@ class EmbeddedServer:
         self._lock.release()
         atexit.unregister(self.stop)
 
+    @property
+    def disk_full(self) -> bool:
+        """Whether the store could not write for want of room."""
+        with contextlib.suppress(OSError):
+            if shutil.disk_usage(self.home).free < LEAST_ROOM:
+                return True
+        return any(sign in line for line in _log_tail(self.home, 500) for sign in NO_ROOM)
+
     def failure(self, what: str) -> InputError:
-        """Describe a fault of the server, with the last lines of its log."""
+        """Describe a fault of the server: that its disk is full, or with the last lines of its log."""
+        if self.disk_full:
+            return InputError(
+                f"{what}: its disk is full",
+                where=str(self.home),
+                remedy="Make room, or give a folder (home) on another disk, and run the same command again; what was "
+                "written before is kept.",
+            )
         lines = [line for line in _log_tail(self.home, 200) if not line.startswith("\tat ")][-LOG_LINES:]
         return InputError(
             f"{what}\n    " + "\n    ".join(lines),
@@ -214,12 +234,16 @@ def _lock(home: Path) -> FileLock:
             remedy="Wait until that ends, or give this run another folder (home), or set NEO4J_URI to a Neo4j.",
         ) from None
     except OSError as error:
-        raise InputError(
-            f"the folder of the embedded graph store cannot be used: {error.strerror}",
-            where=str(home),
-            remedy="Give a folder (home) that you may write to.",
-        ) from None
+        raise _unusable(home, error) from None
     return lock
+
+
+def _unusable(home: Path, error: OSError) -> InputError:
+    return InputError(
+        f"the folder of the embedded graph store cannot be used: {error.strerror}",
+        where=str(home),
+        remedy="Give a folder (home) that you may write to, on a disk with room.",
+    )
 
 
 def _holder(home: Path) -> str:

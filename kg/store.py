@@ -14,7 +14,6 @@ import pandas as pd
 from neo4j import READ_ACCESS, Driver, GraphDatabase, ManagedTransaction, Query, Session, unit_of_work
 from neo4j.exceptions import (
     AuthError,
-    ClientError,
     ConfigurationError,
     DriverError,
     Forbidden,
@@ -30,6 +29,12 @@ from kg.embedded import EmbeddedServer
 
 OLDEST_NEO4J = 5
 TEXT_SHOWN = 200
+SCHEMES = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
+FAULTS = ("Neo.DatabaseError.General", "Neo.DatabaseError.Transaction")
+UNANSWERED = (
+    "Start it, or correct NEO4J_URI (bolt:// or neo4j:// without encryption, neo4j+s:// with it); without NEO4J_URI "
+    "the embedded store is used."
+)
 # An empty database has not met our labels yet; Neo4j warns of each. Other notifications are shown.
 logging.getLogger("neo4j.notifications").addFilter(lambda record: "UNRECOGNIZED" not in record.getMessage())
 Rows = tuple[list[str], list[list[Any]]]
@@ -184,18 +189,28 @@ class GraphStore:
         try:
             yield
         except (DriverError, Neo4jError) as error:
-            if self.server is not None and not self.server.alive:
-                raise self.server.failure("The embedded graph store has ended") from error
-            told = _explain(error, self.config)
+            told = self._server_fault(error) or _explain(error, self.config)
             if told is None:
                 raise
             raise told from error
+
+    def _server_fault(self, error: Exception) -> InputError | None:
+        """What has befallen the embedded server, if anything."""
+        if self.server is None:
+            return None
+        if not self.server.alive:
+            return self.server.failure("The embedded graph store has ended")
+        if self.server.disk_full or "Transaction error on commit" in str(error):
+            return self.server.failure("The embedded graph store cannot write (is its disk full, or a quota reached?)")
+        return None
 
 
 def _connect(config: StoreConfig, server: EmbeddedServer | None) -> Driver:
     uri = config.uri if server is None else server.uri
     auth = (config.username, config.password) if server is None else (server.username, server.password)
     try:
+        if uri.partition("://")[0] not in SCHEMES:
+            raise ValueError(f"it begins with none of {', '.join(SCHEMES)}")
         return GraphDatabase.driver(
             uri,
             auth=auth,
@@ -213,24 +228,29 @@ def _connect(config: StoreConfig, server: EmbeddedServer | None) -> Driver:
 
 def _explain(error: DriverError | Neo4jError, config: StoreConfig) -> InputError | None:
     """The user's version of a store's fault; None when it is the program's own."""
-    where = f"Neo4j at {config.uri}"
-    code = getattr(error, "code", None) or ""
-    if isinstance(error, AuthError) and not isinstance(error, Forbidden):
-        what = f"the store refuses the password of user {config.username!r}"
-        return InputError(what, where=where, remedy="Set NEO4J_USERNAME and NEO4J_PASSWORD.")
+    told = _what_and_remedy(error, getattr(error, "code", None) or "", config)
+    return None if told is None else InputError(told[0], where=f"Neo4j at {config.uri}", remedy=told[1])
+
+
+def _what_and_remedy(  # noqa: PLR0911  (one line for each fault)
+    error: DriverError | Neo4jError, code: str, config: StoreConfig
+) -> tuple[str, str] | None:
+    message = getattr(error, "message", None) or str(error)
+    if "AuthenticationRateLimit" in code:
+        return "the store was given wrong passwords too often", "Wait a few seconds, then correct NEO4J_PASSWORD."
     if isinstance(error, Forbidden):
-        what = f"user {config.username!r} may not do this: {error.message}"
-        return InputError(what, where=where, remedy="Use an account that may read, write and define schema.")
-    if isinstance(error, ClientError) and "DatabaseNotFound" in code:
-        what = f"there is no database {config.database!r}"
-        return InputError(what, where=where, remedy="Create it, or set NEO4J_DATABASE to one that exists.")
+        may_not = f"user {config.username!r} may not do this: {message}"
+        return may_not, "Use an account that may read, write and define schema."
+    if isinstance(error, AuthError):
+        return f"the store refuses the password of user {config.username!r}", "Set NEO4J_USERNAME and NEO4J_PASSWORD."
+    if "DatabaseNotFound" in code:
+        return f"there is no database {config.database!r}", "Create it, or set NEO4J_DATABASE to one that exists."
     if isinstance(error, (ServiceUnavailable, SessionExpired)):
-        what = f"the store does not answer: {error}"
-        remedy = "Start it, or correct NEO4J_URI; without NEO4J_URI the embedded store is used."
-        return InputError(what, where=where, remedy=remedy)
+        return f"the store does not answer: {error}", UNANSWERED
     if isinstance(error, TransientError) or "TransactionTimedOut" in code:
-        what = f"the store could not finish in time: {error}"
-        return InputError(what, where=where, remedy="Try again, or raise query_timeout and retry_time.")
+        return f"the store could not finish in time: {error}", "Try again, or raise query_timeout and retry_time."
+    if code.startswith(FAULTS) and not config.is_embedded:
+        return f"the store met a fault of its own: {message}", "Look at its log; its disk may be full. Then run again."
     return None
 
 

@@ -1,5 +1,6 @@
 """A tiny shop, and for all tests of the folder one embedded store and one real Neo4j."""
 
+import logging
 import os
 import sys
 from dataclasses import replace
@@ -93,6 +94,32 @@ def make_dataset():
 @pytest.fixture(scope="session")
 def dataset(make_dataset):
     return make_dataset()
+
+
+class _Notifications(logging.Handler):
+    """Keeps what a server says against a query: that its Cypher is deprecated, or slow."""
+
+    def __init__(self):
+        super().__init__(logging.DEBUG)
+        self.told = []
+
+    def emit(self, record):
+        text = record.getMessage()
+        if "DEPRECATION" in text or "PERFORMANCE" in text:
+            self.told.append(text)
+
+
+@pytest.fixture(autouse=True)
+def notifications():
+    """Fails a test whose Cypher a server calls deprecated or slow; a test that means it clears the list."""
+    logger, handler = logging.getLogger("neo4j.notifications"), _Notifications()
+    logger.addHandler(handler)
+    level = logger.level
+    logger.setLevel(logging.INFO)
+    yield handler.told
+    logger.setLevel(level)
+    logger.removeHandler(handler)
+    assert handler.told == []
 
 
 @pytest.fixture(scope="session")

@@ -64,3 +64,12 @@ def test_a_lasting_fault_becomes_a_message():
     told = _explain(TransientError("busy"), StoreConfig(uri="bolt://x"))
     assert told is not None
     assert "could not finish" in str(told)
+
+
+def test_deprecated_and_slow_cypher_is_noticed(empty_neo4j, notifications):
+    """The fixture that fails the tests of this folder hears what the server says."""
+    empty_neo4j.read("MATCH (n) RETURN id(n) AS id")
+    assert "DEPRECATION" in notifications.pop()
+    empty_neo4j.read("MATCH (a), (b) RETURN count(*) AS n")
+    assert "PERFORMANCE" in notifications.pop()
+    assert notifications == []
