@@ -133,6 +133,27 @@ def _sync(parser: ArgumentParser, parsed: Namespace) -> None:
     show(report)
 
 
+def _import_parser(prog: str) -> ArgumentParser:
+    """Take a catalogue out of a Neo4j that keeps it under labels of its own, as files for training."""
+    parser = _store_parser(prog, _import_parser.__doc__)
+    parser.add_argument("mapping", type=Path, help="YAML file: what its labels and properties mean")
+    parser.add_argument("--to", type=Path, required=True, help="folder to make")
+    return parser
+
+
+def _import(parser: ArgumentParser, parsed: Namespace) -> None:
+    from console import say
+    from kg.foreign import import_graph
+
+    given = parser.instantiate(parsed)
+    store = given.store
+    report = import_graph(given.mapping, given.to, store.uri, store.username, store.password, store.database)
+    facts = sum(report.relations.values())
+    say("import", f"{report.folder}: {report.products:,} products, {report.categories:,} categories, {facts:,} facts")
+    for note in report.notes:
+        say("", note)
+
+
 def _write_back_parser(prog: str) -> ArgumentParser:
     """Write what a run learnt into the graph: vectors of the nodes, LEADS_TO between categories."""
     parser = _store_parser(prog, _write_back_parser.__doc__)
@@ -246,6 +267,7 @@ VERBS: dict[str, Callable[[str], ArgumentParser]] = {
     "queries": _queries_parser,
     "schema": _schema_parser,
     "export": _export_parser,
+    "import": _import_parser,
     "write-back": _write_back_parser,
 }
 RUN: dict[str, Callable[[ArgumentParser, Namespace], None]] = {
@@ -255,6 +277,7 @@ RUN: dict[str, Callable[[ArgumentParser, Namespace], None]] = {
     "queries": _queries,
     "schema": _schema,
     "export": _export,
+    "import": _import,
     "write-back": _write_back,
 }
 
