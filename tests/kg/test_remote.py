@@ -16,6 +16,7 @@ from kg.config import CoPurchaseConfig
 from kg.load import load_graph
 from kg.readback import read_graph
 from kg.remote import StoredEdges, StoredFeatures, StoredGraph
+from kg.sync import sync_graph
 
 CONFIG = CoPurchaseConfig(min_support=2, top_k=2, below_top_k=3)
 WINDOWS, DIM = [8, 15], 6
@@ -45,7 +46,7 @@ def loaded(store_any, dataset, make_dataset):
 @pytest.fixture
 def both(loaded):
     """The same graph from the store and in memory; few nodes per query, so that there are several."""
-    return StoredGraph(loaded, 15, batch_size=4), weighted(read_graph(loaded, 15))
+    return StoredGraph(loaded, 15, batch_size=8), weighted(read_graph(loaded, 15))
 
 
 def test_the_store_answers_as_memory_does(both):
@@ -180,6 +181,21 @@ def test_a_cut_off_sees_its_own_window_and_no_later_fact(loaded):
     assert not early.edges(with_)[2].equal(late.edges(with_)[2])
 
 
+def test_what_has_vanished_and_only_carries_an_end_date_is_not_seen(loaded, dataset, make_dataset):
+    tables = dataset.tables
+    kept = {
+        name: table[table["product_id"] != "p07"].reset_index(drop=True)
+        for name in ("products", "memberships", "interactions")
+        for table in [getattr(tables, name)]
+    }
+    sync_graph(loaded, make_dataset(**kept, relations=tables.relations.iloc[1:]), WINDOWS, CONFIG, vanished="end")
+    assert loaded.read("MATCH (p:Product) RETURN count(p) AS n") == [{"n": 20}]
+    stored, data = StoredGraph(loaded, 15), weighted(read_graph(loaded, 15))
+    assert stored.num_nodes["Product"] == 19
+    _same_structure(stored, data)
+    _same_sample(stored, data)
+
+
 def test_no_graph_and_an_unknown_cut_off_are_refused(store_any, dataset):
     with pytest.raises(InputError, match="no completely loaded graph"):
         StoredGraph(store_any, 8)
@@ -197,7 +213,7 @@ def test_every_query_is_served_by_an_index(empty_neo4j, dataset):
     asked = []
     for relation in stored._relations.values():
         asked += [relation.degrees(), relation.all(), relation.chosen()]
-    with empty_neo4j._driver.session(database="neo4j") as session:
+    with empty_neo4j.reading(100) as session:
         for query in asked:
             plan = session.run(f"EXPLAIN {query}", rows=rows, end=15).consume().plan
             operators = _operators(plan)
@@ -206,4 +222,4 @@ def test_every_query_is_served_by_an_index(empty_neo4j, dataset):
 
 
 def _operators(plan):
-    return [plan["operatorType"], *(name for child in plan["children"] for name in _operators(child))]
+    return [plan["operatorType"], *(name for child in plan.get("children", []) for name in _operators(child))]
