@@ -5,7 +5,7 @@ Every statement gives the same graph when it runs twice, and none needs more of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Literal
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from kg.batches import node_batches
+from kg.batches import End, grouping_end, node_batches
 from kg.digest import Digests, digests
 from kg.load import edge_pieces, send
 from kg.schema import EdgeKind, NodeKind, Schema, quote
@@ -35,6 +35,7 @@ class Change:
         changed: rows whose key it has with other properties.
         vanished: keys that only the graph has.
         counts: number of keys in each of the three.
+        by: the end of a relationship that has fewer distinct nodes, so that the other one has fewer relationships.
         window_end: cut-off, of co-purchases.
     """
 
@@ -43,6 +44,7 @@ class Change:
     changed: pd.DataFrame
     vanished: pd.DataFrame
     counts: tuple[int, int, int]
+    by: End = "source"
     window_end: int | None = None
 
     @property
@@ -80,7 +82,8 @@ def compare(
     vanished = pd.DataFrame({key: column.filter(pa.array(gone)).to_pandas() for key, column in columns})
     added, changed = (frame[np.isin(of_row, new.key[which])] for which in (fresh, other))
     counts = int(fresh.sum()), int(other.sum()), int(gone.sum())
-    return Change(kind, added, changed, vanished, counts, window_end), new
+    by = grouping_end(frame) if isinstance(kind, EdgeKind) else "source"
+    return Change(kind, added, changed, vanished, counts, by, window_end), new
 
 
 def bring_in_step(
@@ -98,9 +101,11 @@ def bring_in_step(
     Yields:
         the name of each kind, once for each of the two ways.
     """
+    nodes = {change.kind.label: change for change in changes if isinstance(change.kind, NodeKind)}
+    leaving = {label: change.vanished.iloc[:, 0] for label, change in nodes.items()} if vanished == "remove" else {}
     for change in changes[::-1]:
         if isinstance(change.kind, EdgeKind):
-            _remove_edges(store, schema, change.kind, change, vanished, marked)
+            _remove_edges(store, schema, change.kind, change, vanished, marked, leaving)
         else:
             _remove_nodes(store, change.kind, change.vanished, vanished)
         yield change.kind.name
@@ -113,24 +118,41 @@ def bring_in_step(
 
 
 def _remove_edges(
-    store: GraphStore, schema: Schema, kind: EdgeKind, change: Change, vanished: Vanished, marked: bool
+    store: GraphStore,
+    schema: Schema,
+    kind: EdgeKind,
+    change: Change,
+    vanished: Vanished,
+    marked: bool,
+    leaving: Mapping[str, pd.Series],
 ) -> None:
-    match = _match_edges(schema, kind)
+    match = _match_edges(schema, kind, change.by)
     ends = vanished == "end" and not change.derived
-    replaced = [change.changed, *([change.added] if marked else []), *([] if ends else [change.vanished])]
+    gone = _staying(change.vanished, kind, leaving)
+    replaced = [change.changed, *([change.added] if marked else []), *([] if ends else [gone])]
     pairs = pd.concat([frame[list(ENDS)] for frame in replaced]).drop_duplicates()
     _each(store, f"{match}DELETE r RETURN count(*) AS written", pairs, window_end=change.window_end)
     if ends:
         marking = f"{match}SET r.{quote(ENDED)} = $date RETURN count(*) AS written"
-        _each(store, marking, change.vanished, date=date.today(), window_end=None)
+        _each(store, marking, gone, date=date.today(), window_end=None)
 
 
-def _match_edges(schema: Schema, kind: EdgeKind) -> str:
+def _staying(pairs: pd.DataFrame, kind: EdgeKind, leaving: Mapping[str, pd.Series]) -> pd.DataFrame:
+    """Pairs neither of whose nodes leaves: a node takes its relationships along."""
+    for end, label in zip(ENDS, (kind.source, kind.target), strict=True):
+        if label in leaving:
+            pairs = pairs[~pairs[end].isin(leaving[label])]
+    return pairs
+
+
+def _match_edges(schema: Schema, kind: EdgeKind, by: End) -> str:
+    """Cypher that finds the relationships of pairs, from the end that has fewer."""
     source, target = schema.node(kind.source), schema.node(kind.target)
+    typed = f"[r:{quote(kind.type)}]"
     return (
         f"UNWIND $rows AS row MATCH (a:{quote(source.label)} {{{quote(source.key)}: row[0]}}) "
         f"MATCH (b:{quote(target.label)} {{{quote(target.key)}: row[1]}}) "
-        f"MATCH (a)-[r:{quote(kind.type)}]->(b) "
+        f"MATCH {f'(b)<-{typed}-(a)' if by == 'source' else f'(a)-{typed}->(b)'} "
         f"{'WHERE r.window_end = $window_end ' if kind.role == 'co_purchase' else ''}"
     )
 

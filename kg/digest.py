@@ -95,7 +95,9 @@ def mix(values: Hashes) -> Hashes:
 def _hashed(column: pd.Series, number: bool) -> Hashes:
     missing = column.isna().to_numpy()
     plain = column.to_numpy(dtype=np.float64, na_value=0.0) if number else column.to_numpy(dtype=object, na_value="")
-    return np.where(missing, MISSING, pd.util.hash_array(plain))
+    # Few values that are met often are hashed once each; of ids that are all distinct this would only cost.
+    often = not number and column.nunique() < len(column) / 2
+    return np.where(missing, MISSING, pd.util.hash_array(plain, categorize=often))
 
 
 def _texts(values: pd.Series | npt.NDArray[np.object_]) -> pa.Array:

@@ -44,6 +44,26 @@ class GraphData:
     ids: dict[str, npt.NDArray[np.str_]]
     window_end: int
 
+    def positions(self, label: str, ids: Iterable[str]) -> npt.NDArray[np.int64]:
+        """Positions of some nodes in the data: the way back from ``ids``.
+
+        Args:
+            label: their label.
+            ids: any of the label's ids, in any order.
+
+        Returns:
+            shape (number of ids given,).
+
+        Raises:
+            KeyError: the graph has no such label, or the label no such id.
+        """
+        wanted, known = np.array(list(ids), dtype=str), self.ids[label]
+        place = np.searchsorted(known, wanted)
+        missing = [one for one, at in zip(wanted, place, strict=True) if at == len(known) or known[at] != one]
+        if missing:
+            raise KeyError(f"no {label} {missing[0]!r} in the graph of cut-off {self.window_end}")
+        return place.astype(np.int64)
+
 
 @dataclass(frozen=True)
 class _Edges:

@@ -40,6 +40,17 @@ def test_positions_are_those_of_the_catalogue(loaded, dataset):
     assert {label: graph.data[label].num_nodes for label in graph.ids} == {k: len(v) for k, v in graph.ids.items()}
 
 
+def test_ids_and_positions_are_mapped_both_ways(loaded):
+    graph = read_graph(loaded, 15)
+    for label, ids in graph.ids.items():
+        shuffled = np.random.default_rng(0).permutation(len(ids))
+        assert (graph.positions(label, ids[shuffled]) == shuffled).all()
+    assert graph.positions("Product", []).shape == (0,)
+    for unknown in ("", "p99", "zzz"):
+        with pytest.raises(KeyError, match="no Product"):
+            graph.positions("Product", ["p01", unknown])
+
+
 def test_structure_is_that_of_the_tables(loaded, dataset):
     graph, tables = read_graph(loaded, 15), dataset.tables
     found = {triple: Counter(_named(graph, triple)) for triple in graph.data.edge_types if "rev_" not in triple[1]}
