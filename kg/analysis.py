@@ -26,8 +26,11 @@ def strengths(graph: nx.MultiDiGraph, weight: str = "lift") -> nx.Graph:
             the pair's, and edges at or below 1 are left out.
     """
     found = nx.Graph()
-    found.add_nodes_from(graph.nodes(data=True))
-    for source, target, properties in graph.edges(data="properties"):
+    # In order of the names: what depends on the order, such as communities, is then the same from every store.
+    found.add_nodes_from(sorted(graph.nodes(data=True), key=lambda one: (str(one[1].get("name")), one[0])))
+    order = {node: i for i, node in enumerate(found)}
+    edges = sorted(graph.edges(data="properties"), key=lambda edge: (order[edge[0]], order[edge[1]]))
+    for source, target, properties in edges:
         value = (properties or {}).get(weight)
         if value is None or value <= 1 or source == target:
             continue

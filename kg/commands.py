@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -48,7 +47,7 @@ def query(
     _check_suffixes((out, output.FORMATS), (graph, picture.FORMATS))
     asked = _asked(text, file)
     explorer = Explorer(store, time_limit, row_limit)
-    answer = _answer(explorer, asked, params)
+    answer = explorer.answer(asked, params)
     shown = output.without(answer, asked.drawn)
     if graph is not None:
         network = complete(explorer.reader, graph_of(answer))
@@ -130,7 +129,7 @@ def export(
     explorer = Explorer(store, time_limit, row_limit)
     if text or file:
         asked = _asked(text, file)
-        answer = _answer(explorer, asked, params)
+        answer = explorer.answer(asked, params)
         network = complete(explorer.reader, graph_of(answer))
         say("answer", output.notice(answer))
     else:
@@ -154,13 +153,6 @@ def _asked(text: str, file: Path | None) -> NamedQuery:
         raise InputError(f"cannot read it: {error.strerror}", where=str(file), remedy="Name a Cypher file.") from None
     except UnicodeDecodeError:
         raise InputError("it is not UTF-8 text", where=str(file), remedy="Save it as UTF-8.") from None
-
-
-def _answer(explorer: Explorer, asked: NamedQuery, params: Sequence[str]) -> Answer:
-    answer = explorer.ask(asked.cypher, library.bind(asked, params, explorer.latest))
-    if answer.columns or not asked.documented:
-        return answer
-    return replace(answer, columns=asked.columns)  # the embedded store names no columns where there are no rows
 
 
 def _check_suffixes(*wanted: tuple[Path | None, tuple[str, ...]]) -> None:

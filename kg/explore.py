@@ -7,13 +7,15 @@ A node of the network is the store's element id; its attributes are ``labels`` (
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 import networkx as nx
 
 from errors import InputError
 from kg.answer import Answer, GraphEdge, GraphNode, GraphPath
+from kg.library import NamedQuery, bind
 from kg.load import graph_state
 from kg.output import name_of
 from kg.placeholders import fill, interest_label
@@ -66,6 +68,21 @@ class Explorer:
         """Answer a query, in which ``$$Category`` and the like stand for this graph's names (``kg.placeholders``)."""
         return self.reader.run(fill(query, self.schema), params)
 
+    def answer(self, query: NamedQuery, given: Sequence[str] = ()) -> Answer:
+        """Answer a query of the library or of a file.
+
+        Args:
+            query: what ``kg.library.load`` or ``kg.library.parse`` gives.
+            given: values of its parameters, ``name=value`` each.
+
+        Raises:
+            InputError: a value is missing or wrong, or the query fails.
+        """
+        found = self.ask(query.cypher, bind(query, given, self.latest))
+        if found.columns or not query.documented:
+            return found
+        return replace(found, columns=query.columns)  # the embedded store names no columns where there are no rows
+
     def subgraph(self, query: str, params: Mapping[str, object] | None = None) -> nx.MultiDiGraph:
         """All nodes and relationships of a query's answer.
 
@@ -73,12 +90,13 @@ class Explorer:
         """
         return complete(self.reader, graph_of(self.ask(query, params)))
 
-    def co_purchases(self, window_end: int | None = None, label: str = "") -> nx.MultiDiGraph:
+    def co_purchases(self, window_end: int | None = None, label: str = "", min_support: int = 0) -> nx.MultiDiGraph:
         """The level's nodes and their ``BOUGHT_WITH``.
 
         Args:
             window_end: the cut-off; default the latest.
             label: of the level; default the interest level.
+            min_support: fewest customers behind a relationship; default all that were counted.
 
         Raises:
             InputError: the graph has no co-purchases of that label or cut-off.
@@ -89,9 +107,10 @@ class Explorer:
             raise InputError(f"this graph has no co-purchases of label {level!r}", where="label", remedy=remedy)
         nodes = self.ask(f"MATCH (n:{quote(level)}) RETURN n")
         query = (
-            f"MATCH (a:{quote(level)})-[r:{BOUGHT_WITH}]->(b:{quote(level)}) WHERE r.window_end = $window_end RETURN r"
+            f"MATCH (a:{quote(level)})-[r:{BOUGHT_WITH}]->(b:{quote(level)}) "
+            "WHERE r.window_end = $window_end AND r.support >= $min_support RETURN r"
         )
-        edges = self.ask(query, {"window_end": end})
+        edges = self.ask(query, {"window_end": end, "min_support": min_support})
         return _graph((row[0] for row in nodes.rows), (row[0] for row in edges.rows))
 
     def neighbourhood(self, key: str, label: str = "Product", limit: int = 200) -> nx.MultiDiGraph:
