@@ -43,7 +43,7 @@ FUNCTION_FAMILIES = frozenset(
     ["date", "datetime", "db", "duration", "graph", "localdatetime", "localtime", "point", "time", "vector"]
 )
 REMEDY = (
-    "Exploring only reads: use MATCH, OPTIONAL MATCH, UNWIND, WITH, WHERE, RETURN, and CALL { … } of these; "
+    "Exploring only reads: use MATCH, OPTIONAL MATCH, UNWIND, WITH, WHERE, RETURN, and CALL () { … } of these; "
     "give values as parameters. Write a name that is spelt like a clause between backticks."
 )
 TOKEN = re.compile(

@@ -1,5 +1,9 @@
+from pathlib import Path
+
 import pytest
+import yaml
 from neo4j.exceptions import TransientError
+from neo4j_server import VERSION
 from store_contract import StoreContract
 
 from errors import InputError
@@ -64,6 +68,13 @@ def test_a_lasting_fault_becomes_a_message():
     told = _explain(TransientError("busy"), StoreConfig(uri="bolt://x"))
     assert told is not None
     assert "could not finish" in str(told)
+
+
+def test_compose_gives_the_neo4j_that_is_tested():
+    service = yaml.safe_load(Path(__file__).parents[2].joinpath("compose.yaml").read_text())["services"]["neo4j"]
+    assert service["image"] == f"neo4j:{VERSION.rpartition('.')[0]}-community"
+    assert all(port.startswith("127.0.0.1:") for port in service["ports"])
+    assert service["environment"]["NEO4J_AUTH"].startswith("neo4j/${NEO4J_PASSWORD:?")
 
 
 def test_deprecated_and_slow_cypher_is_noticed(empty_neo4j, notifications):
