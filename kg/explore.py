@@ -16,11 +16,11 @@ import networkx as nx
 from errors import InputError
 from kg.answer import Answer, GraphEdge, GraphNode, GraphPath
 from kg.library import NamedQuery, bind
-from kg.load import graph_state
 from kg.output import name_of
 from kg.placeholders import fill, interest_label
 from kg.readonly import ReadOnly
 from kg.schema import BOUGHT_WITH, Schema, quote
+from kg.state import graph_state
 from kg.store import GraphStore
 
 ALL_ROWS = 1_000_000
@@ -47,14 +47,14 @@ class Explorer:
         windows: the cut-offs whose co-purchases it holds, ascending.
 
     Raises:
-        InputError: the store holds no graph.
+        InputError: the store holds no graph, or one that is only partly written.
     """
 
     def __init__(self, store: GraphStore, time_limit: float = 30.0, row_limit: int = ALL_ROWS) -> None:
         state = graph_state(store)
-        if state is None:
-            remedy = "Load one first: `crossaisle kg load`."
-            raise InputError("the store holds no graph", where=store.config.uri, remedy=remedy)
+        if state is None or not state.complete:
+            what = "the store holds no graph" if state is None else f"the store's graph is not whole: {state.state}"
+            raise InputError(what, where=store.config.uri, remedy="Load it: `crossaisle kg load`.")
         self.reader: Reader = ReadOnly(store, time_limit, row_limit)
         self.schema = Schema.from_json(state.schema)
         self.windows = sorted(state.window_ends)

@@ -53,7 +53,7 @@ def table(answer: Answer, whole: bool = False) -> Table:
 def notice(answer: Answer) -> str:
     """One line on how many rows there are, and whether some were cut."""
     rows = f"{len(answer.rows):,} row{'' if len(answer.rows) == 1 else 's'} in {answer.seconds:.2f} s"
-    cut = "; there are more: raise --row-limit, or ask for less" if answer.truncated else ""
+    cut = "; there are more: raise --row_limit, or ask for less" if answer.truncated else ""
     return rows + cut
 
 

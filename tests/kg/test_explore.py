@@ -103,6 +103,16 @@ def test_an_empty_store_is_told(empty_store):
         Explorer(empty_store)
 
 
+def test_a_graph_that_is_not_whole_is_told(explorer):
+    store = explorer.reader.store
+    store.write("MATCH (s:CrossAisleGraph) SET s.state = 'updating'")
+    try:
+        with pytest.raises(InputError, match=r"not whole: updating[\s\S]*kg load"):
+            Explorer(store)
+    finally:
+        store.write("MATCH (s:CrossAisleGraph) SET s.state = 'complete'")
+
+
 def test_all_of_an_answer_is_taken():
     one, other = GraphNode("1", ("A",), {"name": "x"}), GraphNode("2", ("B", "C"), {})
     edge = GraphEdge("7", "R", "1", "2", {"w": 1})

@@ -55,7 +55,7 @@ def explorer(request, shop, emptied):
 
 
 EMPTY = {"orphans", "products-without-category", "empty-categories", "similar-names", "duplicated-names"}
-EMPTY |= {"learnt-not-counted"}  # all that was learnt was counted as well
+EMPTY |= {"learnt-not-counted", "vanished"}  # all that was learnt was counted as well
 
 
 def ask(explorer, name, *given):
@@ -251,7 +251,9 @@ def test_quality_finds_what_is_planted(explorer):
     store = explorer.reader.store
     store.write("CREATE (:Product {product_id: 'lost'}) CREATE (:Brand {node_id: 'nobody', name: 'nobody'})")
     store.write("CREATE (:Type {node_id: 'again', name: 'Tea > 1'}) CREATE (:Category {node_id: 'TEAS', name: 'TEAS'})")
+    store.write("MATCH (n:Product {product_id: 'lost'}) SET n.ended = date('2026-01-02')")
     try:
+        assert [(row["id"], row["ended"]) for row in rows(explorer, "vanished")] == [("lost", "2026-01-02")]
         assert {row["label"]: row["nodes"] for row in rows(explorer, "orphans")} == {
             "Product": 1, "Brand": 1, "Type": 1, "Category": 1,
         }  # fmt: skip
