@@ -16,9 +16,10 @@ from collections.abc import Mapping
 from itertools import islice
 from types import TracebackType
 from typing import Any, Self
+from uuid import uuid4
 
 from neo4j import ManagedTransaction, Result, unit_of_work
-from neo4j.exceptions import Neo4jError
+from neo4j.exceptions import DriverError, Neo4jError
 from neo4j.graph import Node, Path, Relationship
 from neo4j.spatial import Point
 from neo4j.time import Date, DateTime, Duration, Time
@@ -30,6 +31,7 @@ from kg.store import GraphStore
 
 FETCH_SIZE = 1000
 HEED = 5.0
+MARK_WITHIN = 900  # of the first thousand characters, which the embedded store shows of a running query
 ENDED = ("TransactionTimedOut", "Transaction.Terminated", "TransactionTerminated")
 REFUSED = ("Statement.AccessMode", "Security.Forbidden")
 
@@ -70,9 +72,10 @@ class ReadOnly:
             InputError: the query would write or do something else than read, is wrong, or took too long.
         """
         refuse_all_but_reading(query)
-        with _Alarm(self.store, query, self.time_limit) as alarm:
+        mark = f"/* {uuid4().hex} */" if self.store.server is not None else ""
+        with _Alarm(self.store, mark, self.time_limit) as alarm:
             try:
-                return self._answer(query, dict(params or {}), alarm)
+                return self._answer(_marked(query, mark), dict(params or {}), alarm)
             except InputError:
                 if alarm.rang:  # what broke is the connection to the store that was started anew
                     raise self._too_slow() from None
@@ -86,7 +89,7 @@ class ReadOnly:
             result = tx.run(query, params)
             answer = self._fetched(result)
             if answer.truncated:
-                self.store.end_reading(query)  # the embedded store would make all further rows, to throw them away
+                self.store.end_reading(alarm.mark)  # the embedded store would make all further rows, to throw them away
                 with contextlib.suppress(Neo4jError):
                     result.consume()
                 raise _EnoughError(answer)
@@ -133,8 +136,8 @@ class _EnoughError(Exception):
 class _Alarm:
     """Has a query of the embedded store ended after its time; a Neo4j does so by itself."""
 
-    def __init__(self, store: GraphStore, query: str, seconds: float) -> None:
-        self._store, self._query, self.rang = store, query, False
+    def __init__(self, store: GraphStore, mark: str, seconds: float) -> None:
+        self._store, self.mark, self.rang = store, mark, False
         self._over = threading.Event()
         self._timer = threading.Timer(seconds, self._ring)
         self._timer.daemon = True
@@ -149,12 +152,24 @@ class _Alarm:
     ) -> None:
         self._over.set()
         self._timer.cancel()
+        if self._timer.ident is not None:
+            self._timer.join()  # so that the store is there again, if it had to be started anew
 
     def _ring(self) -> None:
+        if self._over.is_set() or self._store.server is None:
+            return
         self.rang = True
-        self._store.end_reading(self._query)
-        if not self._over.wait(HEED) and self._store.server is not None:
+        with contextlib.suppress(InputError, DriverError, Neo4jError):  # the query itself meets the same fault
+            self._store.end_reading(self.mark)
+        if not self._over.wait(HEED):
             self._store.server.restart()
+
+
+def _marked(query: str, mark: str) -> str:
+    """The query with its mark: behind it, so that places in error messages stay right, unless it is very long."""
+    if not mark:
+        return query
+    return f"{query}\n{mark}" if len(query) < MARK_WITHIN else f"{mark} {query}"
 
 
 def _value(value: Any) -> Any:  # noqa: ANN401

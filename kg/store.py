@@ -28,7 +28,6 @@ from kg.config import StoreConfig
 from kg.embedded import EmbeddedServer
 
 OLDEST_NEO4J = 5
-TEXT_SHOWN = 200
 SCHEMES = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
 FAULTS = ("Neo.DatabaseError.General", "Neo.DatabaseError.Transaction")
 UNANSWERED = (
@@ -149,13 +148,17 @@ class GraphStore:
         with self._session(fetch_size=fetch_size, default_access_mode=READ_ACCESS, **reader) as session:
             yield session
 
-    def end_reading(self, query: str) -> None:
-        """End a query that runs in a ``reading`` session of the embedded store."""
+    def end_reading(self, mark: str) -> None:
+        """End the queries of ``reading`` sessions of the embedded store that contain a mark.
+
+        Args:
+            mark: a text, such as a comment, within the first thousand characters of the query.
+        """
         if self.server is None:
             return
         with self._session() as session:
             for row in session.run("SHOW TRANSACTIONS").data():
-                if row["username"] == self.server.reader[0] and query.startswith(row["currentQuery"][:TEXT_SHOWN]):
+                if row["username"] == self.server.reader[0] and mark in row["currentQuery"]:
                     session.run("TERMINATE TRANSACTIONS $id", id=row["transactionId"]).consume()
 
     @contextlib.contextmanager

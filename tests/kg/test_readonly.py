@@ -291,6 +291,19 @@ def test_a_long_query_is_ended_by_the_server(store):
     assert not any(ENDLESS in row["currentQuery"] for row in _running(store))
 
 
+def test_ending_one_query_leaves_its_twin_running(embedded_store):
+    """Two people ask the same; the one with less patience does not end the other's query."""
+    query = "UNWIND range(1, 1200) AS a UNWIND range(1, 1000) AS b WITH a * b AS c RETURN max(c) AS largest"
+    query += " // " + "x" * 2000
+    answers = []
+    patient = threading.Thread(target=lambda: answers.append(ReadOnly(embedded_store).run(query)))
+    patient.start()
+    with pytest.raises(InputError, match="took longer"):
+        ReadOnly(embedded_store, time_limit=0.05).run(query)
+    patient.join()
+    assert [answer.rows for answer in answers] == [[(1_200_000,)]]
+
+
 def _running(store):
     """Queries that run a moment later; a Neo4j looks after its transactions every two seconds."""
     deadline = time.monotonic() + 10
