@@ -27,7 +27,7 @@ from kg.digest import digests
 from kg.rows import co_purchase_table, counted_from, known_rows, node_table
 from kg.schema import PRODUCT, RUN, SCHEMA_VERSION, EdgeKind, Schema, quote, schema_of
 from kg.snapshot import Draft, snapshot_path
-from kg.state import GraphState, constrain, graph_state, refuse_others, write_state
+from kg.state import STATE_KIND, GraphState, constrain, graph_state, refuse_others, write_state
 from kg.store import GraphStore
 
 __all__ = ["GraphState", "LoadReport", "graph_fingerprint", "graph_state", "load_graph"]
@@ -99,6 +99,7 @@ def load_graph(
         if not replace_other:
             refuse_others(store, found, dataset.tables.name)
         state = new_state(dataset, schema, ends, config, found)
+        constrain(store, STATE_KIND)
         write_state(store, state)
         report.cleared = _clear(store, [*state.labels, RUN]) if found else 0
         _write(store, dataset, schema, state, config, report)

@@ -15,6 +15,7 @@ from kg.schema import SCHEMA_VERSION, STATE, NodeKind, quote
 from kg.store import GraphStore
 
 ENDED = "ended"
+STATE_KIND = NodeKind(STATE, "name")
 
 
 @dataclass(frozen=True)
@@ -109,15 +110,14 @@ def refuse_others(store: GraphStore, found: GraphState | None, shop: str) -> Non
 
 
 def write_state(store: GraphStore, state: GraphState) -> None:
-    """Write the whole state, in one transaction; the first time with its constraint."""
-    constrain(store, NodeKind(STATE, "name"))
+    """Write the whole state, in one transaction."""
     values = asdict(state)
     settings = ", ".join(f"s.{quote(name)} = $state.{quote(name)}" for name in values)
     store.write(f"MERGE (s:{quote(STATE)} {{name: 'graph'}}) SET {settings}", state=values)
 
 
 def constrain(store: GraphStore, kind: NodeKind) -> None:
-    """Make a label's key unique, and thereby indexed."""
+    """Make a label's key unique, and thereby indexed; nothing happens where it is."""
     name = quote(f"crossaisle_{kind.label.lower()}")
     store.schema_command(
         f"CREATE CONSTRAINT {name} IF NOT EXISTS FOR (n:{quote(kind.label)}) REQUIRE n.{quote(kind.key)} IS UNIQUE"
