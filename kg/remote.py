@@ -4,7 +4,7 @@
 `StoredFeatures` and `StoredEdges` are the same under PyG's ``FeatureStore`` and ``GraphStore`` interfaces, for its
 loaders. All of them only read, and see the graph as it was known at one cut-off: ``BOUGHT_WITH`` of that very window,
 relations known before it. In memory are the ids, 4 bytes per node and relation for the degrees that were asked for,
-and what the caller holds.
+some hubs' edges, and what the caller holds.
 
 Every query names nodes by their key, for a batch of them at a time, so that the constraint's index serves it.
 """
@@ -56,7 +56,10 @@ class _Relation:
         return {"structure": [], "relation": ["count(r)"], "co_purchase": ["r.confidence", "r.lift"]}[self.kind.role]
 
     def match(self) -> str:
-        """Cypher that expands the targets ``row.id`` to their sources: ``row``, ``id``, ``v0``, … for each edge."""
+        """Cypher that expands the targets ``row.id`` to their sources: ``row``, ``id``, ``v0``, … for each edge.
+
+        The ``WITH`` keeps the planner from starting at the other end where that has few nodes (two brands, say).
+        """
         source, _, target = self.edge_type
         key = quote(self.schema.node(target).key)
         arrow = ("-", "->") if self.back else ("<-", "-")
@@ -68,7 +71,7 @@ class _Relation:
         seen = " AND ".join(filter(None, [self.alive, known]))
         values = "".join(f", {value} AS v{i}" for i, value in enumerate(self.values))
         return (
-            f"UNWIND $rows AS row MATCH (t:{quote(target)} {{{key}: row.id}})"
+            f"UNWIND $rows AS row MATCH (t:{quote(target)} {{{key}: row.id}}) WITH row, t MATCH (t)"
             f"{arrow[0]}[r:{quote(self.kind.type)}]{arrow[1]}(s:{quote(source)}) {f'WHERE {seen} ' if seen else ''}"
             f"WITH row, s.{quote(self.schema.node(source).key)} AS id{values} "
         )
@@ -110,6 +113,9 @@ class StoredGraph:
         store: an open store with a completely loaded graph; not written to meanwhile.
         window_end: a cut-off that it was loaded for.
         batch_size: nodes named in one query.
+        hub: edges from which on a node is a hub, such as a brand of half the shop: a sample's few edges of it would
+            make the server walk all of them in every batch, so they are read once and kept.
+        kept_edges: edges of hubs kept at most, 12 bytes each.
 
     Attributes:
         ids: each label's ids, sorted; position i is node i.
@@ -120,8 +126,11 @@ class StoredGraph:
         InputError: there is no complete graph, or it was not loaded for that cut-off.
     """
 
-    def __init__(self, store: GraphStore, window_end: int, batch_size: int = 2_000) -> None:
+    def __init__(
+        self, store: GraphStore, window_end: int, batch_size: int = 2_000, hub: int = 500, kept_edges: int = 5_000_000
+    ) -> None:
         self.store, self.window_end, self.batch_size = store, window_end, batch_size
+        self._hub, self._room, self._hubs = hub, kept_edges, dict[tuple[EdgeType, int], tuple[Tensor, Tensor]]()
         state = _complete(store, window_end)
         self.schema = Schema.from_json(state.schema)
         self.ids = {kind.label: self._read_ids(kind.label, state.alive("n")) for kind in self.schema.nodes}
@@ -158,12 +167,16 @@ class StoredGraph:
             rows (m,), positions of the sources (m,), both int64, and weights (m,), float32, in any order.
         """
         counts = torch.bincount(rows, minlength=len(targets))
-        whole = (counts == self.degree(edge_type, targets)) & (counts > 0)
-        wanted = places.split(counts.tolist())
-        some = torch.nonzero((counts > 0) & ~whole).flatten()
+        degrees = self.degree(edge_type, targets)
+        whole = torch.nonzero((counts == degrees) & (counts > 0)).flatten()
+        some = torch.nonzero((counts < degrees) & (counts > 0)).flatten().tolist()
+        wanted = dict(enumerate(places.split(counts.tolist())))
+        hubs = [row for row in some if self._keeps(edge_type, int(targets[row]), int(degrees[row]))]
+        others = sorted(set(some) - set(hubs))
         parts = [
-            *self._links(edge_type, targets, torch.nonzero(whole).flatten(), None),
-            *self._links(edge_type, targets, some, [wanted[row].tolist() for row in some.tolist()]),
+            *self._links(edge_type, targets, whole, None),
+            *self._links(edge_type, targets, torch.tensor(others), [wanted[row].tolist() for row in others]),
+            *(self._of_hub(edge_type, int(targets[row]), row, wanted[row]) for row in hubs),
         ]
         return _joined(parts)
 
@@ -199,6 +212,22 @@ class StoredGraph:
             if places is not None:
                 asked = [row | {"places": places[i]} for row, i in zip(asked, batch, strict=True)]
             yield self._positions(relation, self._ask(query, asked)[1])
+
+    def _keeps(self, edge_type: EdgeType, target: int, degree: int) -> bool:
+        """Whether a node's edges are in memory, after reading them if it is a hub and there is room."""
+        if (edge_type, target) in self._hubs:
+            return True
+        if degree < self._hub or degree > self._room:
+            return False
+        ((_, sources, weights),) = self._links(edge_type, torch.tensor([target]), torch.tensor([0]), None)
+        order = sources.argsort()
+        self._hubs[edge_type, target] = sources[order].int(), weights[order]
+        self._room -= degree
+        return True
+
+    def _of_hub(self, edge_type: EdgeType, target: int, row: int, places: Tensor) -> Links:
+        sources, weights = self._hubs[edge_type, target]
+        return torch.full_like(places, row), sources[places].long(), weights[places]
 
     def _positions(self, relation: _Relation, rows: list[list[Any]]) -> Links:
         sizes = torch.tensor([len(row[1]) for row in rows], dtype=torch.int64)

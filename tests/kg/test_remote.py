@@ -54,6 +54,7 @@ def test_the_store_answers_as_memory_does(both):
     stored, data = both
     _same_structure(stored, data)
     _same_sample(stored, data)
+    _hubs_are_read_once(stored.store, data)
     _same_vectors_and_gradients(stored, data)
     _pyg_edges(stored, data)
     _pyg_loader(stored, data)
@@ -79,6 +80,18 @@ def _same_sample(stored, data):
         for edge_type, matrix in expected.adjacency.matrices.items():
             torch.testing.assert_close(found.adjacency.matrices[edge_type].to_dense(), matrix.to_dense())
     assert any(len(index[0]) for index in found.index.values())
+
+
+def _hubs_are_read_once(store, data):
+    """Nodes with many edges are kept, as far as there is room; the samples are the same."""
+    kept = {}
+    for room in (0, 9, 1000):
+        stored = StoredGraph(store, 15, hub=4, kept_edges=room)
+        for _ in range(2):
+            _same_sample(stored, data)
+        kept[room] = sum(len(sources) for sources, _ in stored._hubs.values())
+        assert all(len(sources) >= 4 for sources, _ in stored._hubs.values())
+    assert kept[0] == 0 < kept[9] <= 9 < kept[1000]
 
 
 def _same_vectors_and_gradients(stored, data):
