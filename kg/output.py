@@ -195,12 +195,18 @@ def _column(values: list[Any]) -> pa.Array:
     kinds = {type(value) for value in values if value is not None}
     if kinds <= {int, float} and len(kinds) > 1:
         values = [None if value is None else float(value) for value in values]
-    elif kinds & {dict, GraphNode, GraphEdge, GraphPath} or len(kinds) > 1:
+    elif len(kinds) > 1 or any(_has_fields(value) for value in values):
         values = [None if value is None else _text(value) for value in values]
     try:
         return pa.array(values, from_pandas=False)
     except (pa.ArrowException, TypeError, OverflowError):
         return pa.array([None if value is None else _text(value) for value in values], pa.string())
+
+
+def _has_fields(value: object) -> bool:
+    if isinstance(value, (list, tuple)):
+        return any(map(_has_fields, value))
+    return isinstance(value, (Mapping, GraphNode, GraphEdge, GraphPath))
 
 
 def _text(value: Any) -> str:  # noqa: ANN401

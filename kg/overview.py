@@ -7,8 +7,7 @@ import networkx as nx
 from kg.answer import Answer
 from kg.explore import Explorer
 from kg.schema import quote
-
-LEARNT = "LEADS_TO"
+from kg.writeback import LEADS_TO
 
 
 def node_counts(explorer: Explorer) -> Answer:
@@ -33,10 +32,10 @@ def edge_counts(explorer: Explorer) -> Answer:
         seconds += found.seconds
         rows.append((*kind.triple, list(kind.properties), found.rows[0][0]))
     query = (
-        f"MATCH (a)-[r:{LEARNT}]->(b) RETURN head(labels(a)) AS a, head(labels(b)) AS b, count(r) AS n ORDER BY a, b"
+        f"MATCH (a)-[r:{LEADS_TO}]->(b) RETURN head(labels(a)) AS a, head(labels(b)) AS b, count(r) AS n ORDER BY a, b"
     )
     learnt = explorer.ask(query)
-    rows += [(a, LEARNT, b, ["probability", "lift", "support", "run"], n) for a, b, n in learnt.rows]
+    rows += [(a, LEADS_TO, b, ["probability", "lift", "support", "run"], n) for a, b, n in learnt.rows]
     columns = ("source", "type", "target", "properties", "relationships")
     return Answer(columns, rows, seconds=seconds + learnt.seconds)
 

@@ -5,7 +5,8 @@
 //   min_products (integer, default 20): fewest products
 //   limit (integer, default 25): rows at most
 //
-// Reading: departments is in how many nodes of the level above the categories its products stand; categories likewise.
+// Reading: departments is in how many nodes of the level above the categories its products stand; categories
+// likewise.
 MATCH (m:$$Attribute)<-[:$$ATTRIBUTE]-(p:$$Product)
 WHERE $attribute IS NULL OR $attribute IN labels(m)
 WITH m, count(p) AS products WHERE products >= $min_products

@@ -5,8 +5,8 @@
 //   limit (integer, default 15): partners at most
 //   window_end (integer, default latest window): cut-off before which purchases were counted
 //
-// Reading: confidence is the share of the category's customers who also bought from the other; lift compares that share
-// with all customers' (1: no more than chance); support is the number of customers.
+// Reading: confidence is the share of the category's customers who also bought from the other; lift compares that
+// share with all customers' (1: no more than chance); support is the number of customers.
 // Drawn: path
 MATCH (a:$$Category) WHERE $category IN [a.node_id, a.name]
 MATCH path = (a)-[r:BOUGHT_WITH]->(b:$$Category) WHERE r.window_end = $window_end

@@ -1,4 +1,5 @@
-// Categories most like X that are far from it in the taxonomy: cross-category complements, against substitutes beside it.
+// Categories most like X that are far from it in the taxonomy: cross-category complements, against substitutes beside
+// it.
 //
 // Parameters:
 //   category (text, required): id or name of a category
@@ -6,9 +7,9 @@
 //   limit (integer, default 15): rows at most
 //   window_end (integer, default latest window): cut-off before which purchases were counted
 //
-// Reading: alike is the cosine of the two categories' partners, weighed by log lift (1: the same partners with the same
-// strength). Like X in another department: a complement for the same occasion. Like X in the same department, with a lift
-// near 1 or none: rather a substitute. lift is empty where the pair is not among the strongest.
+// Reading: alike is the cosine of the two categories' partners, weighed by log lift (1: the same partners with the
+// same strength). Like X in another department: a complement for the same occasion. Like X in the same department,
+// with a lift near 1 or none: rather a substitute. lift is empty where the pair is not among the strongest.
 MATCH (x:$$Category)-[r:BOUGHT_WITH]->(n:$$Category)
 WHERE $category IN [x.node_id, x.name] AND r.window_end = $window_end AND r.lift > 1
 WITH x, sum(log(r.lift) ^ 2) AS own

@@ -1,4 +1,5 @@
-// Products that connect two categories: what they have in common (a brand, a manufacturer, a coupon) and which they are.
+// Products that connect two categories: what they have in common (a brand, a manufacturer, a coupon) and which they
+// are.
 //
 // Parameters:
 //   from (text, required): id or name of a category
@@ -6,8 +7,8 @@
 //   max_products (integer, default 5000): what more products than this have in common says nothing
 //   limit (integer, default 25): rows at most
 //
-// Reading: each row is one thing that products of both categories share, with how many on either side and up to three of
-// each.
+// Reading: each row is one thing that products of both categories share, with how many on either side and up to three
+// of each.
 MATCH (a:$$Category) WHERE $from IN [a.node_id, a.name]
 MATCH (a)<-[:$$TAXONOMY*1..]-(p:$$Product)
 MATCH (p)-[:$$LINK]-(hub)

@@ -6,8 +6,8 @@
 //   limit (integer, default 25): rows at most
 //   window_end (integer, default latest window): cut-off of the co-purchases
 //
-// Reading: ratio is learnt lift over counted lift. Above 1, the model sees more than what was bought together so far; below
-// 1, what was bought together leads to less new interest: often because whoever would buy already does.
+// Reading: ratio is learnt lift over counted lift. Above 1, the model sees more than what was bought together so far;
+// below 1, what was bought together leads to less new interest: often because whoever would buy already does.
 // Drawn: path
 MATCH path = (a:$$Category)-[l:LEADS_TO]->(b:$$Category)
 WHERE l.support >= $min_support AND ($run IS NULL OR l.run = $run)

@@ -7,8 +7,8 @@
 //   limit (integer, default 25): rows at most
 //   window_end (integer, default latest window): cut-off of the co-purchases
 //
-// Reading: the model leads customers from the one to the other, though the pair is not among the strongest co-purchases of
-// either: it comes from text, from the taxonomy, or from paths of several steps.
+// Reading: the model leads customers from the one to the other, though the pair is not among the strongest co-
+// purchases of either: it comes from text, from the taxonomy, or from paths of several steps.
 // Drawn: path
 MATCH path = (a:$$Category)-[l:LEADS_TO]->(b:$$Category)
 WHERE l.lift >= $min_lift AND l.support >= $min_support AND ($run IS NULL OR l.run = $run)

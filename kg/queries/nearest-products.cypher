@@ -5,11 +5,11 @@
 //   among (integer, default 2000): how many of the nearest products of the whole shop are looked at
 //   limit (integer, default 15): rows at most
 //
-// Reading: cosine is the similarity of the two products' fused vectors, from -1 to 1. Products that share a department
-// with the given one are left out; raise among when too few rows remain.
+// Reading: cosine is the similarity of the two products' fused vectors, from -1 to 1. Products that share a
+// department with the given one are left out; raise among when too few rows remain.
 MATCH (p:$$Product {product_id: $product})-[:$$TAXONOMY*1..]->(own:$$Above)
 WITH p, collect(DISTINCT own.node_id) AS departments
-MATCH (q:$$Product) WHERE q.embedding_run = p.embedding_run AND q.product_id <> $product
+MATCH (q:$$Product) WHERE q.embedding_run = p.embedding_run AND q.embedding IS NOT NULL AND q.product_id <> $product
 WITH p, departments, q, vector.similarity.cosine(p.embedding, q.embedding) AS near
 ORDER BY near DESC LIMIT $among
 MATCH (q)-[:$$TAXONOMY*1..]->(c:$$Category)-[:$$TAXONOMY]->(d:$$Above)

@@ -6,8 +6,8 @@
 //   limit (integer, default 5): paths at most
 //   window_end (integer, default latest window): cut-off before which purchases were counted
 //
-// Reading: chance is the product of the confidences along the path, as if each step were independent of the one before.
-// A category that nobody's strongest partners contain cannot be reached; take it as the start instead.
+// Reading: chance is the product of the confidences along the path, as if each step were independent of the one
+// before. A category that nobody's strongest partners contain cannot be reached; take it as the start instead.
 // Drawn: path
 MATCH (a:$$Category) WHERE $from IN [a.node_id, a.name]
 MATCH (b:$$Category) WHERE $to IN [b.node_id, b.name] AND b <> a

@@ -1,4 +1,5 @@
-// What a coupon, a campaign or another thing of the relations table touches: the categories of the products it leads to.
+// What a coupon, a campaign or another thing of the relations table touches: the categories of the products it leads
+// to.
 //
 // Parameters:
 //   id (text, required): its id
@@ -6,8 +7,8 @@
 //   limit (integer, default 25): categories at most
 //
 // Reading: products is how many products of the category it reaches, directly or through a neighbour of its kind (a
-// campaign through its coupons); through is how many neighbours (or itself) lead there; share is of all that the category
-// holds.
+// campaign through its coupons); through is how many neighbours (or itself) lead there; share is of all that the
+// category holds.
 MATCH (n:$$Related) WHERE n.node_id = $id AND ($label IS NULL OR $label IN labels(n))
 MATCH (n)-[:$$RELATION*0..1]-(source:$$Related)
 MATCH (source)-[:$$RELATION]-(p:$$Product)-[:$$TAXONOMY*1..]->(c:$$Category)

@@ -13,7 +13,8 @@ MATCH (a:$$Category)-[r:BOUGHT_WITH]->(b:$$Category)
 WHERE r.window_end = $from_window AND r.support >= $min_support
 MATCH path = (a)-[s:BOUGHT_WITH]->(b)
 WHERE s.window_end = $to_window AND s.support >= $min_support
-WITH CASE WHEN a.node_id < b.node_id THEN a ELSE b END AS one, CASE WHEN a.node_id < b.node_id THEN b ELSE a END AS other,
+WITH CASE WHEN a.node_id < b.node_id THEN a ELSE b END AS one,
+     CASE WHEN a.node_id < b.node_id THEN b ELSE a END AS other,
      collect(path)[0] AS path, max(r.lift) AS before, max(s.lift) AS after, max(s.support) AS support
 WITH one, other, before, after, after / before AS change, support, path
 RETURN one.name AS category, other.name AS with, before, after, change, support, path

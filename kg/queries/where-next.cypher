@@ -6,8 +6,8 @@
 //   limit (integer, default 15): rows at most
 //   window_end (integer, default latest window): cut-off of the co-purchases shown beside
 //
-// Reading: probability is what the model gives the other category among those that such customers have not bought from
-// yet; lift is how many times more than for the average customer; support is the number of customers behind it;
+// Reading: probability is what the model gives the other category among those that such customers have not bought
+// from yet; lift is how many times more than for the average customer; support is the number of customers behind it;
 // counted_lift is what the co-purchases say, empty where the pair is not among the strongest.
 // Drawn: path
 MATCH (a:$$Category) WHERE $category IN [a.node_id, a.name]

@@ -249,6 +249,7 @@ def test_nearest_products_are_elsewhere_and_near(explorer):
 
 def test_quality_finds_what_is_planted(explorer):
     store = explorer.reader.store
+    store.write("CREATE (:CrossAisleRun {name: 'one'})")
     store.write("CREATE (:Product {product_id: 'lost'}) CREATE (:Brand {node_id: 'nobody', name: 'nobody'})")
     store.write("CREATE (:Type {node_id: 'again', name: 'Tea > 1'}) CREATE (:Category {node_id: 'TEAS', name: 'TEAS'})")
     store.write("MATCH (n:Product {product_id: 'lost'}) SET n.ended = date('2026-01-02')")
@@ -263,6 +264,7 @@ def test_quality_finds_what_is_planted(explorer):
         assert [sorted(row["names"]) for row in rows(explorer, "similar-names")] == [["TEAS", "Tea"]]
     finally:
         store.write("MATCH (n) WHERE coalesce(n.product_id, n.node_id) IN ['lost', 'nobody', 'again', 'TEAS'] DELETE n")
+        store.write("MATCH (n:CrossAisleRun) DELETE n")
     assert rows(explorer, "orphans") == []
 
 

@@ -8,7 +8,7 @@ import math
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from rich.console import Console
 
@@ -77,6 +77,8 @@ def test_an_answer_without_rows_has_its_columns(tmp_path, suffix):
     assert list(found.columns) == ([] if suffix == "json" else ["a", "b"])
 
 
+@example(values=[[{}]])
+@example(values=[{}, None])
 @given(values=st.lists(VALUES, min_size=1, max_size=4))
 def test_whatever_comes_can_be_written(tmp_path_factory, values):
     folder = tmp_path_factory.mktemp("out")
