@@ -98,8 +98,9 @@ def _node_sets(level: Level) -> Hashes:
 def _bought(log: Log, level: Level, config: CoPurchaseConfig) -> sp.csr_array:
     """1 where a unit (row) bought something in or below a node (column), int32; units without a purchase left out."""
     units = log.user if config.unit == "user" else log.basket
-    rows = np.unique(units, return_inverse=True)[1]
-    shape = (int(rows.max()) + 1 if len(rows) else 0, level.of_product.shape[0])
+    buying = np.bincount(units) > 0
+    rows = (np.cumsum(buying) - 1)[units]
+    shape = (int(buying.sum()), level.of_product.shape[0])
     bought = sp.csr_array((np.ones(len(rows), dtype=np.float32), (rows, log.product)), shape=shape) @ level.of_product
     bought = sp.csr_array(bought)
     bought.data = np.ones(len(bought.data), dtype=np.float32)
@@ -122,17 +123,28 @@ def _of_block(
     both: sp.csr_array, first: int, buyers: Counts, units: int, config: CoPurchaseConfig, top_k: int
 ) -> pd.DataFrame:
     """The strongest pairs of a block of sources that begins at node ``first``."""
-    pairs = both.tocoo()
-    source, target = pairs.row.astype(np.int64) + first, pairs.col.astype(np.int64)
-    support = pairs.data.astype(np.int64)
-    kept = np.flatnonzero((support >= config.min_support) & (source != target))
-    source, target, support = source[kept], target[kept], support[kept]
+    source = np.repeat(np.arange(first, first + both.shape[0]), np.diff(both.indptr))
+    kept = np.flatnonzero((both.data >= config.min_support) & (source != both.indices))
+    source, target, support = source[kept], both.indices[kept].astype(np.int64), both.data[kept].astype(np.int64)
     score = _score(support, buyers[source], buyers[target], config)
+    # Most pairs are far from the top: only what reaches it, ties included, is sorted.
+    strong = np.flatnonzero(_reaches_top(score, source, top_k))
+    source, target, support, score = source[strong], target[strong], support[strong], score[strong]
     order = np.lexsort((target, -score, source))
     source, target, support = source[order], target[order], support[order]
-    starts = np.searchsorted(source, source)
-    top = np.arange(len(source)) - starts < top_k
+    top = np.arange(len(source)) - np.searchsorted(source, source) < top_k
     return _frame(source[top], target[top], support[top], buyers, units)
+
+
+def _reaches_top(score: npt.NDArray[np.float64], source: Counts, top_k: int) -> npt.NDArray[np.bool_]:
+    """Where a score is at least the ``top_k``-th largest of its source; sources stand together."""
+    starts = np.flatnonzero(np.r_[True, source[1:] != source[:-1]])[: len(source)]
+    ends = np.r_[starts[1:], len(source)][: len(starts)]
+    least = np.full(len(starts), -np.inf)
+    for i in np.flatnonzero(ends - starts > top_k):
+        scores = score[starts[i] : ends[i]]
+        least[i] = np.partition(scores, len(scores) - top_k)[len(scores) - top_k]
+    return score >= np.repeat(least, ends - starts)
 
 
 def _score(both: Counts, a: Counts, b: Counts, config: CoPurchaseConfig) -> npt.NDArray[np.float64]:

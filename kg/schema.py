@@ -171,7 +171,7 @@ def _nodes(dataset: Dataset) -> Iterator[NodeKind]:
         yield NodeKind(label, "node_id", ("name",))
         labels.add(label)
     relations = dataset.tables.relations
-    ends = {*relations["source_label"], *relations["target_label"]}
+    ends = {*relations["source_label"].unique(), *relations["target_label"].unique()}
     for label in sorted({label_of(str(name)) for name in ends} - labels):
         yield NodeKind(label, "node_id", ("name",))
 
