@@ -166,10 +166,10 @@ class _Alarm:
 
 
 def _marked(query: str, mark: str) -> str:
-    """The query with its mark: behind it, so that places in error messages stay right, unless it is very long."""
+    """The query with its mark: behind it, where it can be, so that places in error messages stay right."""
     if not mark:
         return query
-    return f"{query}\n{mark}" if len(query) < MARK_WITHIN else f"{mark} {query}"
+    return f"{mark} {query}" if len(query) > MARK_WITHIN or ";" in query else f"{query}\n{mark}"
 
 
 def _value(value: Any) -> Any:  # noqa: ANN401

@@ -101,7 +101,7 @@ def _check(tokens: Sequence[Token], at: int) -> None:
     path, end = _dotted(tokens, at)
     called = end < len(tokens) and tokens[end] == ("sign", "(")
     if kind == "word" and word == "CALL":
-        _check_procedure(*_dotted(tokens, at + 1))
+        _check_procedure(_dotted(tokens, at + 1)[0])
     elif "." in path and called and tokens[at - 1] != ("word", "CALL"):
         _check_function(path)
     elif kind == "word" and _begins_clause(tokens, at, following):
@@ -133,7 +133,7 @@ def _dotted(tokens: Sequence[Token], at: int) -> tuple[str, int]:
     return ".".join(parts), at
 
 
-def _check_procedure(name: str, _: int) -> None:
+def _check_procedure(name: str) -> None:
     """Pass ``CALL {`` and ``CALL (``, whose clauses are looked at themselves, and procedures that only read."""
     if name and name not in PROCEDURES and not name.startswith(PROCEDURE_FAMILIES):
         raise _refusal(f"procedure {name} is not known to only read", f"These are: {', '.join(sorted(PROCEDURES))}.")

@@ -28,6 +28,7 @@ from kg.config import StoreConfig
 from kg.embedded import EmbeddedServer
 
 OLDEST_NEO4J = 5
+FAULTY = "Its disk may be full: look at its log, make room, start it again, and run the same command again."
 SCHEMES = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
 FAULTS = ("Neo.DatabaseError.General", "Neo.DatabaseError.Transaction")
 UNANSWERED = (
@@ -253,7 +254,7 @@ def _what_and_remedy(  # noqa: PLR0911  (one line for each fault)
     if isinstance(error, TransientError) or "TransactionTimedOut" in code:
         return f"the store could not finish in time: {error}", "Try again, or raise query_timeout and retry_time."
     if code.startswith(FAULTS) and not config.is_embedded:
-        return f"the store met a fault of its own: {message}", "Look at its log; its disk may be full. Then run again."
+        return f"the store met a fault of its own: {message}", FAULTY
     return None
 
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import pytest
 from neo4j.exceptions import Neo4jError
+from neo4j_server import Neo4jServer
 
 from errors import InputError
 from kg import embedded
@@ -129,10 +130,10 @@ def test_an_embedded_store_killed_during_a_query_is_told(config):
 
 
 @contextmanager
-def _small_disk(folder):
+def _small_disk(folder, size="10m"):
     folder.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=10m", "tmpfs", folder], capture_output=True, check=False
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", folder], capture_output=True, check=False
     )
     if mounted.returncode:
         pytest.skip(f"only where a file system may be mounted: {mounted.stderr.decode().strip()}")
@@ -168,6 +169,23 @@ def test_a_full_disk_is_told_and_what_was_written_is_kept(tmp_path, config, data
             store.write("MATCH (n) DETACH DELETE n")
             assert not load_graph(store, dataset, [10], CONFIG).skipped
             assert load_graph(store, dataset, [10], CONFIG).skipped
+
+
+def test_a_full_disk_of_a_neo4j_is_told_and_what_was_written_is_kept(tmp_path, neo4j_server):
+    written = 0
+    with _small_disk(tmp_path / "disk", "30m") as make_room:
+        server = Neo4jServer(tmp_path / "disk" / "neo4j")
+        try:
+            with GraphStore.open(server.config) as store, pytest.raises(InputError, match="disk may be full"):  # noqa: PT012
+                for _ in range(400):
+                    store.write(FILL, text="x" * 2000)
+                    written += 200
+            make_room()
+            server.start()
+            with GraphStore.open(server.config) as store:
+                assert store.read("MATCH (n:Filler) RETURN count(n) AS n") == [{"n": written}]
+        finally:
+            server.stop()
 
 
 def test_a_disk_that_is_full_from_the_start_is_told(config, monkeypatch):

@@ -9,13 +9,15 @@ import threading
 import time
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from errors import InputError
 from kg import readonly
 from kg.answer import GraphEdge, GraphNode, GraphPath
 from kg.config import StoreConfig
 from kg.readonly import ReadOnly
-from kg.statement import refuse_all_but_reading
+from kg.statement import WRITING, refuse_all_but_reading
 from kg.store import GraphStore
 
 DATA = """
@@ -228,6 +230,23 @@ def test_files_and_addresses_are_not_read(reader, tmp_path, listener, query, pla
 )
 def test_reading_passes(reader, query):
     reader.run(query)
+
+
+NOISE = st.sampled_from([" ", "\n", "\t", "/**/", "/* x; ' */", "// MATCH `\n", "  \r\n"])
+
+
+@given(st.text(), st.sampled_from("'\"`"))
+def test_no_text_between_quotes_is_a_clause(text, quote):
+    doubled = text.replace("`", "``") if quote == "`" else text.replace("\\", "\\\\").replace(quote, f"\\{quote}")
+    assume("\\u" not in doubled)
+    refuse_all_but_reading(f"RETURN {quote}{doubled}{quote} AS x // {quote}")
+
+
+@given(st.sampled_from(sorted(WRITING)), st.lists(NOISE, min_size=1), st.lists(NOISE, min_size=1), st.randoms())
+def test_no_spelling_hides_a_clause(word, before, after, random):
+    spelt = "".join(random.choice((letter.lower(), letter.upper())) for letter in word)
+    with pytest.raises(InputError, match=f"{word} is no reading clause"):
+        refuse_all_but_reading(f"MATCH (n){''.join(before)}{spelt}{''.join(after)}(n)")
 
 
 @pytest.mark.parametrize("query", ["RETURN 'a", 'RETURN "a', "RETURN 1 AS `a", "RETURN 1 /* a", "", " ;\n;"])
