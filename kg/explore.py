@@ -24,6 +24,8 @@ from kg.state import graph_state
 from kg.store import GraphStore
 
 ALL_ROWS = 1_000_000
+# One by one: with `IN $ids` the embedded store looks at all nodes.
+BY_ID = "UNWIND $ids AS id MATCH (n) WHERE elementId(n) = id"
 
 
 class Reader(Protocol):
@@ -136,8 +138,8 @@ class Explorer:
             remedy = "Look for its id with `crossaisle kg query`."
             raise InputError(f"there is no {label} {key!r}", where="key", remedy=remedy)
         graph = graph_of(found)
-        among = "MATCH (a)-[r]->(b) WHERE elementId(a) IN $ids AND elementId(b) IN $ids RETURN r LIMIT $limit"
-        ties = self.ask(among, {"ids": list(graph), "limit": limit})
+        among = f"{BY_ID} MATCH (n)-[r]->(m) WHERE elementId(m) IN $ids RETURN r"
+        ties = self.ask(among, {"ids": list(graph)})
         add(graph, (row[0] for row in ties.rows))
         return graph
 
@@ -187,7 +189,7 @@ def complete(reader: Reader, graph: nx.MultiDiGraph) -> nx.MultiDiGraph:
     """Fetch the nodes that are only known as ends of relationships; returns the same network."""
     unknown = [node for node, labels in graph.nodes(data="labels") if labels is None]
     if unknown:
-        found = reader.run("MATCH (n) WHERE elementId(n) IN $ids RETURN n", {"ids": unknown})
+        found = reader.run(f"{BY_ID} RETURN n", {"ids": unknown})
         add(graph, (row[0] for row in found.rows))
     return graph
 
