@@ -99,13 +99,14 @@ def refuse_others(store: GraphStore, found: GraphState | None, shop: str) -> Non
         raise InputError(
             f"the store holds the graph of {found.shop!r}, and this data is {shop!r}",
             where=where,
-            remedy=f"Give another folder (home) or database (NEO4J_DATABASE), or ask to replace it; {whole}",
+            remedy="Give another folder (home) or database (NEO4J_DATABASE), or replace it "
+            f"(crossaisle kg load --replace); {whole}",
         )
     if found.schema_version > SCHEMA_VERSION:
         raise InputError(
             f"the graph was written by a newer CrossAisle (schema {found.schema_version}, here {SCHEMA_VERSION})",
             where=where,
-            remedy=f"Install that version, or ask to replace the graph; {whole}",
+            remedy=f"Install that version, or replace the graph (crossaisle kg load --replace); {whole}",
         )
 
 

@@ -48,7 +48,7 @@ class SyncReport:
         fingerprint: of the graph as it is then.
         dry_run: nothing was written.
         full: why the whole graph was loaded anew; empty when it was not. Then everything counts as added.
-        compared: with what the tables were compared.
+        compared: with what the tables were compared; empty when there was no need.
         changes: by label, and by ``Source-TYPE-Target``.
         unmatched: rows of the relations table left out because the catalogue lacks an end.
         seconds: wall time.
@@ -57,7 +57,7 @@ class SyncReport:
     fingerprint: str
     dry_run: bool
     full: str = ""
-    compared: str = "nothing"
+    compared: str = ""
     changes: dict[str, Counts] = field(default_factory=dict)
     unmatched: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
@@ -125,6 +125,9 @@ def show(report: SyncReport) -> None:
     for name, one in report.changes.items():
         if one != Counts():
             table.add_row(name, f"{one.added:,}", f"{one.changed:,}", f"{one.vanished:,}")
+    if not report.total and not report.full:
+        say("sync", f"in step with the data, {report.seconds:.1f} s")
+        return
     if report.full:
         say("sync", f"full load: {report.full}")
     if report.total:
@@ -133,7 +136,8 @@ def show(report: SyncReport) -> None:
     if left_out:
         say("", f"{left_out:,} relations left out: an end is not in the catalogue")
     done = "would be written" if report.dry_run else "written"
-    say("sync", f"{report.total:,} differences {done}, compared with {report.compared}, {report.seconds:.1f} s")
+    against = "" if report.full else f"found against {report.compared}, "
+    say("sync", f"{report.total:,} differences {against}{done}, {report.seconds:.1f} s")
 
 
 def _why_all(found: GraphState | None, schema: Schema) -> str:
