@@ -13,14 +13,10 @@ import pytest
 
 from errors import InputError
 from kg import embedded
-from kg.checksum import graph_checksum
-from kg.config import CoPurchaseConfig, StoreConfig
-from kg.load import graph_state, load_graph
-from kg.schema import schema_of
+from kg.config import StoreConfig
 from kg.store import GraphStore
 
 PROGRAM = Path(__file__).with_name("program.py")
-CONFIG = CoPurchaseConfig(min_support=2)
 
 
 @pytest.fixture
@@ -110,32 +106,6 @@ def test_a_server_without_guard_does_not_stay(config):
         with GraphStore.open(config) as store:
             assert _ends(java, 0)
             assert store.read("RETURN 1 AS one") == [{"one": 1}]
-
-
-def test_a_killed_server_is_told_and_recovers(config):
-    with GraphStore.open(config) as store:
-        store.write("CREATE (:Thing {number: 1})")
-        os.kill(store.server.pid, signal.SIGKILL)
-        with pytest.raises(InputError, match=r"has ended[\s\S]*server\.log"):
-            store.read("MATCH (n:Thing) RETURN n.number AS n")
-    with GraphStore.open(config) as store:
-        assert store.read("MATCH (n:Thing) RETURN n.number AS n") == [{"n": 1}]
-
-
-@pytest.mark.parametrize(("victim", "moment"), [("program", 0.1), ("program", 0.6), ("server", 0.4)])
-def test_a_load_killed_half_way_is_made_whole(config, embedded_store, dataset, victim, moment):
-    embedded_store.write("MATCH (n) DETACH DELETE n")
-    load_graph(embedded_store, dataset, [10, 15], CONFIG)
-    whole = graph_checksum(embedded_store, schema_of(dataset))
-    with _program(config, "load") as (process, java, _):
-        time.sleep(moment)
-        os.kill(process.pid if victim == "program" else java, signal.SIGKILL)
-        assert "loaded" not in process.stdout.read()
-    with GraphStore.open(config) as store:
-        found = graph_state(store)
-        assert found is None or found.state == "loading"
-        assert not load_graph(store, dataset, [10, 15], CONFIG).skipped
-        assert graph_checksum(store, schema_of(dataset)) == whole
 
 
 def test_a_server_that_cannot_start_shows_its_log(config, monkeypatch):
