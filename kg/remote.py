@@ -58,7 +58,7 @@ class _Relation:
     def match(self) -> str:
         """Cypher that expands the targets ``row.id`` to their sources: ``row``, ``id``, ``v0``, … for each edge.
 
-        The ``WITH`` keeps the planner from starting at the other end where that has few nodes (two brands, say).
+        The hint keeps the planner from starting at the other end where that has few nodes (two brands, say).
         """
         source, _, target = self.edge_type
         key = quote(self.schema.node(target).key)
@@ -71,8 +71,9 @@ class _Relation:
         seen = " AND ".join(filter(None, [self.alive, known]))
         values = "".join(f", {value} AS v{i}" for i, value in enumerate(self.values))
         return (
-            f"UNWIND $rows AS row MATCH (t:{quote(target)} {{{key}: row.id}}) WITH row, t MATCH (t)"
-            f"{arrow[0]}[r:{quote(self.kind.type)}]{arrow[1]}(s:{quote(source)}) {f'WHERE {seen} ' if seen else ''}"
+            f"UNWIND $rows AS row MATCH (t:{quote(target)} {{{key}: row.id}})"
+            f"{arrow[0]}[r:{quote(self.kind.type)}]{arrow[1]}(s:{quote(source)}) "
+            f"USING INDEX t:{quote(target)}({key}) {f'WHERE {seen} ' if seen else ''}"
             f"WITH row, s.{quote(self.schema.node(source).key)} AS id{values} "
         )
 
