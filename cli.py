@@ -136,7 +136,7 @@ def _sync(parser: ArgumentParser, parsed: Namespace) -> None:
 def _import_parser(prog: str) -> ArgumentParser:
     """Take a catalogue out of a Neo4j that keeps it under labels of its own, as files for training."""
     parser = _store_parser(prog, _import_parser.__doc__)
-    parser.add_argument("mapping", type=Path, help="YAML file: what its labels and properties mean")
+    parser.add_argument("--mapping", type=Path, required=True, help="YAML file: what its labels and properties mean")
     parser.add_argument("--to", type=Path, required=True, help="folder to make")
     return parser
 
