@@ -83,7 +83,9 @@ def _store_parser(prog: str, description: str | None) -> ArgumentParser:
 
 def _load_parser(prog: str) -> ArgumentParser:
     """Load a shop's catalogue and co-purchases, unless they are there already."""
-    return settings_parser(prog, _load_parser.__doc__ or "")
+    parser = settings_parser(prog, _load_parser.__doc__ or "")
+    parser.add_argument("--replace", action="store_true", help="clear another shop's graph first")
+    return parser
 
 
 def _load(parser: ArgumentParser, parsed: Namespace) -> None:
@@ -96,7 +98,8 @@ def _load(parser: ArgumentParser, parsed: Namespace) -> None:
     config = from_parsed(parser, parsed)
     dataset = load(config.data)
     with GraphStore.open(config.store) as store:
-        report = load_graph(store, dataset, config.protocol.cutoffs, config.copurchase)
+        cutoffs = config.protocol.cutoffs
+        report = load_graph(store, dataset, cutoffs, config.copurchase, replace_other=parsed.replace)
     said = "unchanged in the store" if report.skipped else f"{report.rows:,} nodes and relationships"
     say("load", f"{said}, {report.seconds:.1f} s")
 
