@@ -7,6 +7,7 @@ before it. Edges are read grouped by one end (a list of partners per node), seve
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -22,6 +23,7 @@ from kg.state import GraphState, graph_state
 from kg.store import GraphStore
 
 ALWAYS = -(2**62)
+AT_ONCE = 3
 ATTRIBUTES = {"structure": (), "relation": ("weight",), "co_purchase": ("support", "confidence", "lift")}
 
 
@@ -102,8 +104,12 @@ def read_graphs(store: GraphStore, window_ends: Iterable[int]) -> dict[int, Grap
     ends = sorted(set(window_ends))
     state = _complete_state(store, ends)
     schema = Schema.from_json(state.schema)
-    ids = {kind.label: _read_ids(store, kind, state) for kind in schema.nodes}
-    edges = {kind: _read_edges(store, schema, kind, ids, ends, state) for kind in schema.edges}
+    # The server answers the next queries while an answer is unpacked here.
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        ids_of = {kind.label: pool.submit(_read_ids, store, kind, state) for kind in schema.nodes}
+        ids = {label: found.result() for label, found in ids_of.items()}
+        edges_of = {kind: pool.submit(_read_edges, store, schema, kind, ids, ends, state) for kind in schema.edges}
+        edges = {kind: found.result() for kind, found in edges_of.items()}
     return {end: GraphData(_hetero(ids, edges, end), ids, end) for end in ends}
 
 

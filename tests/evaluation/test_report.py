@@ -182,7 +182,7 @@ def test_same_content_same_page(page):
 def test_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
     path = tmp_path / "report.html"
     write_report(ReportContent("first"), path)
-    monkeypatch.setattr(module.os, "replace", fail)
+    monkeypatch.setattr("files.os.replace", fail)
     with pytest.raises(OSError, match="disk"):
         write_report(ReportContent("second"), path)
     assert "first" in path.read_text(encoding="utf-8")
