@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ PARTS = ("embedding", "embedding_graph", "embedding_text")
 OF_RUN = "embedding_run"
 BRIDGE_PROPERTIES = ("probability", "lift", "support")
 NUMBERS_AT_A_TIME = 200_000
+NODES_AT_A_TIME = 5_000
 CLEAN_BATCH = 5_000
 
 FloatArray = npt.NDArray[np.float32]
@@ -174,38 +175,57 @@ def _repeat(store: GraphStore, query: str, **params: object) -> None:
 
 
 def _write_vectors(store: GraphStore, kind: NodeKind, learnt: Learnt) -> int:
-    parts = learnt.vectors[kind.label]
-    width = sum(vectors.shape[1] for vectors in parts.values())
-    values = ", ".join(f"n.{quote(part)} = row.{quote(part)}" for part in parts)
-    query = (
-        f"UNWIND $rows AS row MATCH (n:{quote(kind.label)} {{{quote(kind.key)}: row.id}}) "
-        f"SET {values}, n.{OF_RUN} = row.run RETURN count(*) AS written"
-    )
-    rows = _vector_rows(learnt.ids[kind.label], parts, learnt.run)
-    written = store.write_batches(query, rows, max(1, NUMBERS_AT_A_TIME // width))
-    if written != len(learnt.ids[kind.label]):
-        raise InputError(
-            f"the graph has {written} of the {len(learnt.ids[kind.label])} {kind.label} nodes that the run knows",
-            where=store.config.uri,
-            remedy="Load the graph of the run's data first (crossaisle kg load with the run's config.yaml).",
+    ids = learnt.ids[kind.label]
+    for part, vectors in learnt.vectors[kind.label].items():
+        query = (
+            f"UNWIND $rows AS row UNWIND row[0] AS id MATCH (n:{quote(kind.label)} {{{quote(kind.key)}: id}}) "
+            f"SET n.{quote(part)} = row[1], n.{OF_RUN} = $run RETURN count(*) AS written"
         )
-    return written
+        batches = _batches(_shared(ids, vectors))
+        written = sum(int(store.write(query, rows=rows, run=learnt.run)[0]["written"]) for rows in batches)
+        if written != len(ids):
+            raise InputError(
+                f"the graph has {written} of the {len(ids)} {kind.label} nodes that the run knows",
+                where=store.config.uri,
+                remedy="Load the graph of the run's data first (crossaisle kg load with the run's config.yaml).",
+            )
+    return len(ids)
 
 
-def _vector_rows(
-    ids: npt.NDArray[np.str_], parts: Mapping[str, FloatArray], run: str, at_a_time: int = 1000
-) -> Iterator[dict[str, Any]]:
-    for start in range(0, len(ids), at_a_time):
-        span = slice(start, start + at_a_time)
-        columns = [_lists(vectors[span]) for vectors in parts.values()]
-        for node, *vectors in zip(ids[span].tolist(), *columns, strict=True):
-            yield {"id": node, "run": run, **dict(zip(parts, vectors, strict=True))}
+def _shared(ids: npt.NDArray[np.str_], vectors: FloatArray) -> Iterator[tuple[list[str], list[float] | None]]:
+    """Each distinct vector with the nodes that have it, at most so many at a time; None for a row of zeros.
+
+    Products of one text share its vector, and those of one text, type and brand all of them: packing numbers for the
+    wire is the dearest part of a write-back.
+    """
+    rows = np.ascontiguousarray(vectors)
+    _, first, group = np.unique(
+        rows.view(np.dtype((np.void, rows.strides[0]))).ravel(), return_index=True, return_inverse=True
+    )
+    order = np.argsort(group, kind="stable")
+    bounds = np.r_[np.flatnonzero(np.diff(group[order], prepend=-1)), len(order)]
+    for number, (start, end) in enumerate(pairwise(bounds.tolist())):
+        vector = rows[first[number]]
+        values = vector.tolist() if vector.any() else None
+        for at in range(start, end, NODES_AT_A_TIME):
+            yield ids[order[at : min(at + NODES_AT_A_TIME, end)]].tolist(), values
 
 
-def _lists(vectors: FloatArray) -> list[list[float] | None]:
-    """Lists of floats; None for a row of zeros, which has no direction."""
-    filled = np.abs(vectors).sum(axis=1).tolist()
-    return [vector if some else None for some, vector in zip(filled, vectors.tolist(), strict=True)]
+def _batches(
+    rows: Iterable[tuple[list[str], list[float] | None]],
+) -> Iterator[list[tuple[list[str], list[float] | None]]]:
+    """Rows together, as many as hold about ``NUMBERS_AT_A_TIME`` numbers and at most ``NODES_AT_A_TIME`` nodes."""
+    batch: list[tuple[list[str], list[float] | None]] = []
+    numbers = nodes = 0
+    for ids, vector in rows:
+        if batch and (numbers > NUMBERS_AT_A_TIME or nodes + len(ids) > NODES_AT_A_TIME):
+            yield batch
+            batch, numbers, nodes = [], 0, 0
+        batch.append((ids, vector))
+        numbers += len(vector or ())
+        nodes += len(ids)
+    if batch:
+        yield batch
 
 
 def _index(store: GraphStore, label: str, learnt: Learnt) -> str:

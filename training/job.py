@@ -100,9 +100,10 @@ def _run(config: TrainConfig, folder: RunFolder) -> Path:
     )
     write_report(content, folder.work / "report.html")
     _print_results(levels)
+    final = folder.finish()
     if config.kg.write_back:
-        _write_back(config, folder.final.name, dataset, job, CrossAisleScorer(trained.module, cutoff))
-    return folder.finish()
+        _write_back(config, final.name, dataset, job, CrossAisleScorer(trained.module, cutoff))
+    return final
 
 
 def _write_back(config: TrainConfig, run: str, dataset: Dataset, job: Job, scorer: CrossAisleScorer) -> None:
