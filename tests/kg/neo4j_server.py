@@ -65,7 +65,8 @@ class Neo4jServer:
     @property
     def config(self) -> StoreConfig:
         """How to open a store on it."""
-        return StoreConfig(uri=self.uri, username=USERNAME, password=self.password, retry_time=5)
+        client = self.home / "client"
+        return StoreConfig(uri=self.uri, username=USERNAME, password=self.password, home=client, retry_time=5)
 
     @property
     def pid(self) -> int:
