@@ -59,7 +59,8 @@ def test_nodes_are_found_by_their_index(sent, neo4j_server):
             seen.append((query, found))
             assert "AllNodesScan" not in found or query.startswith("MATCH (n) RETURN labels(n)"), query
             if "$rows" in query:
-                assert not any("Scan" in name for name in found), (query, found)
+                # On a graph as small as this one Neo4j may find relationships by their type; nodes never by a scan.
+                assert not any("Node" in name and "Scan" in name for name in found), (query, found)
                 if "MATCH" in query or "MERGE" in query:
                     assert any(name.startswith("NodeUniqueIndexSeek") for name in found), (query, found)
     kinds = [query.split()[4] for query, _ in seen if "$rows" in query]
