@@ -151,9 +151,9 @@ def _match_edges(schema: Schema, kind: EdgeKind, by: End) -> str:
     typed = f"[r:{quote(kind.type)}]"
     return (
         f"UNWIND $rows AS row MATCH (a:{quote(source.label)} {{{quote(source.key)}: row[0]}}) "
-        f"USING INDEX a:{quote(source.label)}({quote(source.key)}) "
+        f"USING INDEX SEEK a:{quote(source.label)}({quote(source.key)}) "
         f"MATCH (b:{quote(target.label)} {{{quote(target.key)}: row[1]}}) "
-        f"USING INDEX b:{quote(target.label)}({quote(target.key)}) WITH a, b "
+        f"USING INDEX SEEK b:{quote(target.label)}({quote(target.key)}) WITH a, b "
         f"MATCH {f'(b)<-{typed}-(a)' if by == 'source' else f'(a)-{typed}->(b)'} "
         f"{'WHERE r.window_end = $window_end ' if kind.role == 'co_purchase' else ''}"
     )

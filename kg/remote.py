@@ -73,7 +73,7 @@ class _Relation:
         return (
             f"UNWIND $rows AS row MATCH (t:{quote(target)} {{{key}: row.id}})"
             f"{arrow[0]}[r:{quote(self.kind.type)}]{arrow[1]}(s:{quote(source)}) "
-            f"USING INDEX t:{quote(target)}({key}) {f'WHERE {seen} ' if seen else ''}"
+            f"USING INDEX SEEK t:{quote(target)}({key}) {f'WHERE {seen} ' if seen else ''}"
             f"WITH row, s.{quote(self.schema.node(source).key)} AS id{values} "
         )
 

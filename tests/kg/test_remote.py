@@ -228,12 +228,9 @@ def test_every_query_is_served_by_an_index(empty_neo4j, dataset):
         asked += [relation.degrees(), relation.all(), relation.chosen()]
     with empty_neo4j.reading(100) as session:
         for query in asked:
-            plan = session.run(f"CYPHER replan=force EXPLAIN {query}", rows=rows, end=15).consume().plan
+            plan = session.run(f"EXPLAIN {query}", rows=rows, end=15).consume().plan
             operators = _operators(plan)
-            assert not [name for name in operators if name.startswith(("AllNodesScan", "NodeByLabelScan"))], (
-                query,
-                operators,
-            )
+            assert not [name for name in operators if "Scan" in name], (query, operators)
             assert any("Seek" in name for name in operators), (query, operators)
 
 
