@@ -6,7 +6,11 @@ All ids are strings, as in the source. Columns beyond those named here are kept 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import cast
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 
@@ -49,3 +53,9 @@ class Tables:
     name: str
     time_unit: str = "week"
     notes: list[str] = field(default_factory=list)
+
+    @cached_property
+    def relation_groups(self) -> dict[tuple[str, str, str], npt.NDArray[np.int64]]:
+        """Positions in the relations table, ascending, by source label, relation and target label."""
+        found = self.relations.groupby(["source_label", "relation", "target_label"], sort=False).indices
+        return cast(dict[tuple[str, str, str], npt.NDArray[np.int64]], found)

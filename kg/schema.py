@@ -170,8 +170,7 @@ def _nodes(dataset: Dataset) -> Iterator[NodeKind]:
     for label in dict.fromkeys(label_of(name) for name in dataset.tables.attributes.values()):
         yield NodeKind(label, "node_id", ("name",))
         labels.add(label)
-    relations = dataset.tables.relations
-    ends = {*relations["source_label"].unique(), *relations["target_label"].unique()}
+    ends = {name for source, _, target in dataset.tables.relation_groups for name in (source, target)}
     for label in sorted({label_of(str(name)) for name in ends} - labels):
         yield NodeKind(label, "node_id", ("name",))
 
@@ -185,8 +184,7 @@ def _edges(dataset: Dataset) -> Iterator[EdgeKind]:
         yield EdgeKind(label_of(level), membership_of(parent), label_of(parent))
     for column, label in tables.attributes.items():
         yield EdgeKind(PRODUCT, f"HAS_{relationship_of(column)}", label_of(label))
-    triples = tables.relations[["source_label", "relation", "target_label"]].drop_duplicates()
-    names = {(label_of(s), relationship_of(r), label_of(t)) for s, r, t in triples.itertuples(index=False)}
+    names = {(label_of(s), relationship_of(r), label_of(t)) for s, r, t in tables.relation_groups}
     for source, relation, target in sorted(names):
         yield EdgeKind(source, relation, target, "relation")
     for level in co_purchase_levels(dataset):

@@ -20,6 +20,7 @@ from console import say
 from kg.config import StoreConfig
 from kg.digest import Digests
 
+FORMAT = "2"
 FIELDS = [("key", pa.uint64()), ("digest", pa.uint64()), ("first", pa.large_string()), ("second", pa.large_string())]
 
 
@@ -34,7 +35,7 @@ def read_snapshot(path: Path, revision: str) -> dict[str, Digests] | None:
     found = {}
     try:
         with pa.memory_map(str(path)) as source, pa.ipc.open_stream(source) as stream:
-            if not revision or (stream.schema.metadata or {}).get(b"revision") != revision.encode():
+            if not revision or stream.schema.metadata != _about(revision):
                 return None
             with contextlib.suppress(StopIteration):
                 while True:
@@ -57,7 +58,7 @@ class Draft:
 
     def __init__(self, path: Path, revision: str) -> None:
         self.path, self._part = path, path.with_name(f".{path.name}.{os.getpid()}.part")
-        self._schema = pa.schema(FIELDS, metadata={"revision": revision})
+        self._schema = pa.schema(FIELDS, metadata=_about(revision))
         self._files = contextlib.ExitStack()
         self._lost = False
         self._try(self._open)
@@ -98,6 +99,11 @@ class Draft:
         except OSError as error:
             self._lost = True
             say("", f"no snapshot ({error}): the next update reads the whole graph back")
+
+
+def _about(revision: str) -> dict[bytes, bytes]:
+    """What a snapshot says of itself; the format counts up when fingerprints are made in another way."""
+    return {b"revision": revision.encode(), b"format": FORMAT.encode()}
 
 
 def _digests(batch: pa.RecordBatch) -> Digests:

@@ -6,11 +6,25 @@
 from __future__ import annotations
 
 import os
+import shutil
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 HERE = Path(__file__).parent
+CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
+BROWSER_FLAGS = (
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 LONGEST_FIRST = ["kg", "test_train.py", "test_benchmarks.py", "encoders", "training"]
 
 # Servers that live for seconds are compiled quickly, not well; two workers share the cores.
@@ -33,3 +47,18 @@ def _group(item: pytest.Item) -> str:
 
 def _rank(group: str) -> int:
     return LONGEST_FIRST.index(group) if group in LONGEST_FIRST else len(LONGEST_FIRST)
+
+
+@pytest.fixture(scope="session")
+def browse() -> Callable[..., str]:
+    """A real browser: ``browse(profile folder, *arguments)`` gives what it prints. In CI it must be there."""
+    found = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    if found is None and os.environ.get("CI") != "true":
+        pytest.skip("no Chromium on this machine: install it to look at the pages in a browser")
+    assert found is not None, "CI needs Chromium"
+
+    def run(profile: Path, *arguments: str) -> str:
+        command = [found, *BROWSER_FLAGS, f"--user-data-dir={profile}", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=90, check=True).stdout
+
+    return run

@@ -32,7 +32,7 @@ def test_it_measures_what_it_says(benchmark, tmp_path, capsys):
     assert benchmark.main(["--only=embedded", "--share=0.1", f"--json={out}", *_flags()]) == 0
     shown = capsys.readouterr().out
     rates = {rate["work"]: rate for rate in json.loads(out.read_text("utf-8"))}
-    assert set(rates) == {"load", "update", "read-back"}
+    assert set(rates) == {"load", "update", "read one", "read all"}
     for work, rate in rates.items():
         assert work in shown
         assert rate["rows"] > 0
