@@ -62,13 +62,22 @@ class ProtocolConfig:
                         where=f"protocol.{name}",
                         remedy=f"Give cut-offs of at most {limit - self.horizon}, or a shorter horizon.",
                     )
-        for name, cutoff in [("test_cutoff", self.test_cutoff), ("train_cutoffs", min(self.train_cutoffs))]:
+        earliest = [("train_cutoffs", min(self.train_cutoffs)), *(("refit_cutoffs", c) for c in self.refit_cutoffs)]
+        for name, cutoff in [("test_cutoff", self.test_cutoff), *earliest]:
             if not first < cutoff <= last:
                 raise InputError(
                     f"cut-off {cutoff} lies outside the data, which spans periods {first} to {last}",
                     where=f"protocol.{name}",
                     remedy="Give cut-offs with interactions before and after them.",
                 )
+
+    def notes(self, log: Log) -> list[str]:
+        """What is sound but should be told: the test targets are looked for beyond the end of the data."""
+        end, last = self.test_cutoff + self.horizon - 1, int(log.time[-1])
+        short = (
+            f"the data ends with period {last}, the test targets' horizon with {end}: they are fewer than a whole one's"
+        )
+        return [short] if last < end else []
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from data.splits import Targets
 from errors import InputError
 from evaluation import metrics
 from evaluation.bootstrap import Interval, bootstrap
+from evaluation.distance import NO_STEPS
 from evaluation.metrics import PerUser
 from evaluation.ranking import Rankings
 from evaluation.scorer import FloatArray, IntArray
@@ -196,10 +197,7 @@ def by_popularity(
     for at, label in enumerate(("head", "middle", "tail")):
         part = sp.csr_array(wanted @ sp.diags_array((tiers == at).astype(np.float32)))
         part.eliminate_zeros()
-        measured = accuracy(rankings, part, ks)
-        found[label] = {"items": float((tiers == at).sum()), "targets": float(part.nnz)}
-        found[label]["users"] = float((metrics.n_targets(part) > 0).sum())
-        found[label] |= {name: _mean(values) for name, values in measured.items()}
+        found[label] = {"items": float((tiers == at).sum())} | _of_part(rankings, part, ks)
     return found
 
 
@@ -214,6 +212,31 @@ def popularity_tiers(wanted: sp.csr_array, popularity: FloatArray) -> npt.NDArra
     tiers = np.empty(len(order), dtype=np.int64)
     tiers[order] = np.minimum(3 * before // max(held.sum(), 1), 2).astype(np.int64)
     return tiers
+
+
+def by_distance(rankings: Rankings, distances: sp.csr_array, ks: Sequence[int] = (10, 20)) -> dict[str, Figures]:
+    """Accuracy where only targets of a distance count, {"1": {"targets": …, "users": …, …}, "2": …, "none": …}.
+
+    The rankings stay whole; each group is averaged over the users with a target in it. A distance that no target
+    has is left out.
+
+    Args:
+        rankings: of one model.
+        distances: from `evaluation.distance.distances`, of the same level and cut-off, shape (users, items).
+        ks: cut-offs.
+    """
+    steps = sp.csr_array(distances[rankings.users])
+    found: dict[str, Figures] = {}
+    for step in sorted(set(steps.data.tolist()), key=lambda step: (step == NO_STEPS, step)):
+        part = sp.csr_array((steps == step).astype(np.float32))
+        found["none" if step == NO_STEPS else str(step)] = _of_part(rankings, part, ks)
+    return found
+
+
+def _of_part(rankings: Rankings, part: sp.csr_array, ks: Sequence[int]) -> Figures:
+    """Size of a part of the targets, and the accuracy where no others count, averaged over its users."""
+    size: Figures = {"targets": float(part.nnz), "users": float((metrics.n_targets(part) > 0).sum())}
+    return size | {name: _mean(values) for name, values in accuracy(rankings, part, ks).items()}
 
 
 def _check(rankings: Rankings, wanted: sp.csr_array) -> None:

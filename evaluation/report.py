@@ -1,7 +1,7 @@
 """One self-contained page that tells a person what a run found: `write_report`.
 
 Every part of the content is optional; what is missing is said in one line. Numbers come in as `evaluate.results`,
-`by_activity` and `by_popularity` give them, so the page computes nothing but its words.
+`by_activity`, `by_popularity` and `by_distance` give them, so the page computes nothing but its words.
 """
 
 from __future__ import annotations
@@ -64,6 +64,7 @@ class DataFacts:
         interest: name of the interest level.
         test_users: users with a target after the test cut-off, by level.
         rejected: rows that were left out, by reason; empty: none were, None: not counted.
+        last_period: with a purchase in the data; None: not told.
     """
 
     users: int
@@ -77,6 +78,7 @@ class DataFacts:
     interest: str = "category"
     test_users: Mapping[str, int] = field(default_factory=dict)
     rejected: Mapping[str, int] | None = None
+    last_period: int | None = None
 
 
 @dataclass(frozen=True)
@@ -225,6 +227,7 @@ class ReportContent:
         text: fine-tuning of the language model.
         activity: {LEVEL: {MODEL: `by_activity`}}.
         popularity: {LEVEL: {MODEL: `by_popularity`}}.
+        distance: {LEVEL: {MODEL: `by_distance`}}.
         attention: {node label or level: {modality: weight}}.
         customers: examples.
         costs: of the steps, in order of time.
@@ -243,6 +246,7 @@ class ReportContent:
     text: TextTuning | None = None
     activity: Mapping[str, Groups] = field(default_factory=dict)
     popularity: Mapping[str, Groups] = field(default_factory=dict)
+    distance: Mapping[str, Groups] = field(default_factory=dict)
     attention: Mapping[str, Mapping[str, Weight]] = field(default_factory=dict)
     customers: Sequence[Customer] = ()
     costs: Sequence[Cost] = ()
@@ -326,6 +330,7 @@ def render(content: ReportContent) -> str:
         ours=OURS,
         activity=_group_tables(content.activity),
         popularity=_group_tables(content.popularity),
+        distance=_group_tables(content.distance),
         tuning=tuning_sentence(content.text),
         shares=cost_shares(content.costs),
         peak=max((cost.peak_bytes for cost in content.costs if cost.peak_bytes is not None), default=None),
@@ -564,6 +569,7 @@ def charts(content: ReportContent) -> dict[str, list[Chart]]:
         "validation": validation_charts(content.validation),
         "activity": [group_chart(level, groups) for level, groups in content.activity.items() if any(groups.values())],
         "popularity": [group_chart(level, by) for level, by in content.popularity.items() if any(by.values())],
+        "distance": [group_chart(level, by) for level, by in content.distance.items() if any(by.values())],
         "attention": [attention_chart(label, weights) for label, weights in content.attention.items() if weights],
     }
 

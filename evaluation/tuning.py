@@ -60,7 +60,12 @@ class Baseline:
 
 
 def tune(
-    grid: Sequence[Scorer], validation: Problem, targets: Targets, test: Problem, metric: str = "ndcg@20"
+    grid: Sequence[Scorer],
+    validation: Problem,
+    targets: Targets,
+    test: Problem,
+    metric: str = "ndcg@20",
+    seed: int = 0,
 ) -> Tuned:
     """Try every setting on the validation cut-off and fit the best one at the test cut-off.
 
@@ -72,13 +77,14 @@ def tune(
         targets: its targets.
         test: the same level at the test cut-off.
         metric: its name with its k, as `evaluate` calls it.
+        seed: of the tie order.
 
     Raises:
         ValueError: an empty grid.
     """
     if not grid:
         raise ValueError("an empty grid: nothing to choose from")
-    trials = [] if len(grid) == 1 else [_try(scorer, validation, targets, metric) for scorer in grid]
+    trials = [] if len(grid) == 1 else [_try(scorer, validation, targets, metric, seed) for scorer in grid]
     values = [-1.0 if trial.value is None else trial.value for trial in trials]
     best = values.index(max(values)) if values else 0
     return Tuned(grid[best].fit(test), trials, best)
@@ -92,13 +98,14 @@ def run_baselines(
     test_targets: Targets,
     *,
     k: int = 100,
+    seed: int = 0,
 ) -> dict[str, Baseline]:
-    """Tune each baseline on validation, fit it for the test and rank the test users."""
+    """Tune each baseline on validation, fit it for the test and rank the test users; the seed orders their ties."""
     done = {}
     for name, grid in grids.items():
         started = perf_counter()
-        tuned = tune(grid, validation, validation_targets, test)
-        rankings = rank(tuned.scorer, test, test_targets, k)
+        tuned = tune(grid, validation, validation_targets, test, seed=seed)
+        rankings = rank(tuned.scorer, test, test_targets, k, seed=seed)
         done[name] = Baseline(rankings, tuned, perf_counter() - started)
         tried = max(len(tuned.trials), 1)
         say("baseline", f"{name} ({test.name}): {done[name].seconds:.1f} s, {tried} settings")
@@ -110,9 +117,9 @@ def settings(scorer: Scorer) -> dict[str, Any]:
     return {} if scorer.config is None else asdict(scorer.config)
 
 
-def _try(scorer: Scorer, validation: Problem, targets: Targets, metric: str) -> Trial:
+def _try(scorer: Scorer, validation: Problem, targets: Targets, metric: str, seed: int) -> Trial:
     started = perf_counter()
     k = int(metric.rpartition("@")[2])
-    rankings = rank(scorer.fit(validation), validation, targets, k)
+    rankings = rank(scorer.fit(validation), validation, targets, k, seed=seed)
     value = evaluate(rankings, targets, ks=(k,)).summary[metric]
     return Trial(settings(scorer), value, perf_counter() - started)

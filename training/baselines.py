@@ -99,7 +99,7 @@ def run(job: Job, dataset: Dataset) -> None:
         test = Problem(dataset, level, job.protocol.test_cutoff)
         for name, grid in default_grids(test).items():
             if name in job.baselines.names:
-                _finish(job, test, name, partial(_simple, name=name, grid=grid))
+                _finish(job, test, name, partial(_simple, name=name, grid=grid, seed=job.seed))
     for level in levels if "lightgbm" in job.baselines.names else []:
         test = Problem(dataset, level, job.protocol.test_cutoff)
         _finish(job, test, "lightgbm", boosted.run)
@@ -133,8 +133,9 @@ def _finish(job: Job, test: Problem, name: str, make: Callable[[_Parts], Baselin
     save_rankings(baseline.rankings, folder / f"{name}.npz")
 
 
-def _simple(parts: _Parts, name: str, grid: list[Scorer]) -> Baseline:
-    return run_baselines({name: grid}, parts.validation, parts.wanted, parts.test, parts.test_targets)[name]
+def _simple(parts: _Parts, name: str, grid: list[Scorer], seed: int) -> Baseline:
+    done = run_baselines({name: grid}, parts.validation, parts.wanted, parts.test, parts.test_targets, seed=seed)
+    return done[name]
 
 
 class _Boosted:
@@ -151,7 +152,7 @@ class _Boosted:
         if parts.test.level is not fitted.level:
             factorised = Factorised(scorer, fitted=fitted).fit(parts.test)
             tuned = Tuned(factorised, [], 0)
-        rankings = rank(tuned.scorer, parts.test, parts.test_targets)
+        rankings = rank(tuned.scorer, parts.test, parts.test_targets, seed=self.job.seed)
         seconds = perf_counter() - started
         say("baseline", f"lightgbm ({parts.test.name}): {seconds:.1f} s")
         return Baseline(rankings, tuned, seconds)

@@ -96,6 +96,7 @@ class Job:
         with self.cost.step("data") as line:
             dataset = load(self.config.data)
             self.config.protocol.check(dataset.log)
+            notes = [*dataset.tables.notes, *self.config.protocol.notes(dataset.log), *check_levels(dataset)]
             write_rejects(dataset.tables, self.folder / "rejects.csv")
             catalogue = dataset.catalogue
             sizes = [f"{len(dataset.log):,} interactions", f"{len(dataset.user_ids):,} users"]
@@ -103,7 +104,7 @@ class Job:
             line.append(", ".join(sizes))
             rejected = count_rejects(dataset.tables)
             line.append(f"{int(rejected['rows'].sum()):,} rows rejected (rejects.csv)")
-        for note in dataset.tables.notes:
+        for note in notes:
             say("", note)
         return dataset
 
@@ -294,6 +295,23 @@ def levels_of(dataset: Dataset) -> dict[str, Level | None]:
     catalogue = dataset.catalogue
     named = [level for level in (catalogue.interest, catalogue.below) if level is not None]
     return {level.name: level for level in named} | {"product": None}
+
+
+def check_levels(dataset: Dataset) -> list[str]:
+    """What to tell of levels where there is nothing to choose between, one line each.
+
+    Raises:
+        InputError: the interest level is one.
+    """
+    found = []
+    for name, level in levels_of(dataset).items():
+        filled = len(dataset.catalogue.product_ids) if level is None else len(np.unique(level.of_product.indices))
+        what = f"the {name} level has {filled} node{'s'[: filled != 1]} with products: every ranking of it is right"
+        if filled < 2 and level is dataset.catalogue.interest:
+            known = ", ".join(dataset.catalogue.levels)
+            raise InputError(what, where="data.interest_level", remedy=f"Give a level of several nodes, of {known}.")
+        found += [what] * (filled < 2)
+    return found
 
 
 def attention_by_label(trained: Trained, cutoff: CutOff) -> dict[str, dict[str, dict[str, float]]]:

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from data.dataset import Dataset
 from data.rejects import count_rejects
-from evaluation.evaluate import basket_counts, by_activity, by_popularity, results
+from evaluation.distance import distances
+from evaluation.evaluate import basket_counts, by_activity, by_distance, by_popularity, results
 from evaluation.ranking import Rankings
 from evaluation.report import (
     Cost,
@@ -39,12 +40,13 @@ def metrics(levels: dict[str, LevelResult], trained: Trained, attention: dict[st
     """Contents of metrics.json.
 
     ``test``: {LEVEL: {MODEL: {METRIC: value}}}; ``difference``: {LEVEL: {BASELINE: {METRIC: {mean, low, high}}}} with
-    95% intervals; ``by_activity`` and ``by_popularity``: the same figures for parts of users and of targets;
-    ``validation``: what each choice was made by; ``text``; ``attention``; ``baselines``: settings and trials.
+    95% intervals; ``by_activity``, ``by_popularity`` and ``by_distance``: the same figures for parts of users and of
+    targets; ``validation``: what each choice was made by; ``text``; ``attention``; ``baselines``: settings and trials.
     """
     found: dict[str, Any] = results({name: level.evaluations for name, level in levels.items()}, OURS)
     found["by_activity"] = {name: _activity(level) for name, level in levels.items()}
     found["by_popularity"] = {name: _popularity(level) for name, level in levels.items()}
+    found["by_distance"] = {name: _distance(level) for name, level in levels.items()}
     found["validation"] = {phase.name: phase.validation for phase in trained.phases}
     found["epochs"] = {phase.name: phase.epochs for phase in trained.phases}
     found["text"] = trained.text
@@ -62,6 +64,11 @@ def _popularity(level: LevelResult) -> dict[str, Any]:
     problem = level.problem
     popularity = buyers(problem.history, problem.of_product, problem.cutoff)
     return {model: by_popularity(r, level.targets, popularity) for model, r in level.rankings.items()}
+
+
+def _distance(level: LevelResult) -> dict[str, Any]:
+    steps = distances(level.problem, level.targets)
+    return {model: by_distance(rankings, steps) for model, rankings in level.rankings.items()}
 
 
 def write_rankings(folder: Path, dataset: Dataset, levels: dict[str, LevelResult]) -> None:
@@ -111,6 +118,7 @@ def report_content(
         text=TextTuning(text["strategy"], text["frozen"], text["tuned"], text["kept"], reader),
         activity=figures["by_activity"],
         popularity=figures["by_popularity"],
+        distance=figures["by_distance"],
         attention={
             label: {modality: Weight(w["mean"], w["std"]) for modality, w in weights.items()}
             for label, weights in figures["attention"].items()
@@ -141,6 +149,7 @@ def _facts(config: TrainConfig, dataset: Dataset, levels: dict[str, LevelResult]
         period=dataset.tables.time_unit,
         interest=dataset.catalogue.interest_level,
         test_users={name: len(level.targets.users) for name, level in levels.items()},
+        last_period=int(dataset.log.time[-1]),
         rejected=dict(zip(reasons, rejected["rows"].astype(int), strict=True)),
     )
 

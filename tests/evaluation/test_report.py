@@ -36,7 +36,7 @@ from evaluation.report import (
 )
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "wbr", "col"}
-SECTIONS = ["predicted", "results", "training", "text", "activity", "popularity"]
+SECTIONS = ["predicted", "results", "training", "text", "activity", "popularity", "distance"]
 SECTIONS += ["attention", "customers", "cost", "environment"]
 EVIL = "<script>alert(1)</script> & \"Käse\" 'n' 茶 $x^2$ \x07\ud800"
 
@@ -101,6 +101,7 @@ def full(name="milk"):
         text=TextTuning("lora", 0.3048, 0.3052, True, name),
         activity={"category": {"crossaisle": groups(0.3), "popularity": groups(0.2), name: groups(None)}},
         popularity={"category": {"crossaisle": groups(0.3), "popularity": groups(0.31)}},
+        distance={"category": {"crossaisle": groups(0.3), "popularity": groups(0.29)}},
         attention={name: {"graph": Weight(0.4, 0.1), name: Weight(0.6, 0.1)}},
         customers=[Customer(name, [(name, 12)], [Recommendation(name, True, name)], [name, "eggs"], name)],
         costs=[Cost("data", 5.0, 2**30), Cost(name, 15.0)],
@@ -141,7 +142,7 @@ def test_every_section_is_told(page):
 
 def test_drawings_say_what_they_show_and_take_the_page_colours(page):
     drawings = [attrs for tag, attrs in Page(page).tags if tag == "svg"]
-    assert len(drawings) == 7
+    assert len(drawings) == 8
     assert all(attrs["role"] == "img" and len(attrs["aria-label"]) > 20 for attrs in drawings)
     assert "popularity +.0400 NDCG@20 (95% interval +.0300 to +.0500)" in drawings[0]["aria-label"]
     assert not re.search(r"(fill|stroke): #(?!ffffff)", page)
@@ -164,6 +165,13 @@ def test_rows_that_were_not_counted_are_not_called_none():
     facts = DataFacts(1, 1, 1, 1, 47, 40, 7)
     assert "were not counted" in render(ReportContent("bare", facts=facts))
     assert "No row of the data was left out" in render(ReportContent("bare", facts=replace(facts, rejected={})))
+
+
+@pytest.mark.parametrize(("last", "told"), [(None, False), (53, False), (60, False), (51, True)])
+def test_targets_cut_short_by_the_end_of_the_data_are_told(last, told):
+    facts = DataFacts(1, 1, 1, 1, test_cutoff=47, validation_cutoff=40, horizon=7, last_period=last)
+    page = " ".join(render(ReportContent("bare", facts=facts)).split())
+    assert ("The data ends with week 51, before the test targets’ last week, 53" in page) == told
 
 
 def test_names_are_escaped():
