@@ -74,9 +74,7 @@ class ProtocolConfig:
     def notes(self, log: Log) -> list[str]:
         """What is sound but should be told: the test targets are looked for beyond the end of the data."""
         end, last = self.test_cutoff + self.horizon - 1, int(log.time[-1])
-        short = (
-            f"the data ends with period {last}, the test targets' horizon with {end}: they are fewer than a whole one's"
-        )
+        short = f"the data ends with period {last}, the test targets' horizon with {end}: some targets may be missing"
         return [short] if last < end else []
 
 

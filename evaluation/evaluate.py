@@ -197,7 +197,8 @@ def by_popularity(
     for at, label in enumerate(("head", "middle", "tail")):
         part = sp.csr_array(wanted @ sp.diags_array((tiers == at).astype(np.float32)))
         part.eliminate_zeros()
-        found[label] = {"items": float((tiers == at).sum())} | _of_part(rankings, part, ks)
+        items: Figures = {"items": float((tiers == at).sum())}
+        found[label] = items | _of_part(rankings, part, ks)
     return found
 
 

@@ -130,9 +130,26 @@ def test_the_defaults_are_sound():
         ({"horizon": 0}, "protocol.horizon: horizon is 0"),
         ({"train_cutoffs": []}, "no cut-off to train on"),
         ({"train_cutoffs": [1]}, "cut-off 1 lies outside the data, which spans periods 1 to 53"),
+        ({"refit_cutoffs": [0, 40]}, "protocol.refit_cutoffs: cut-off 0 lies outside the data"),
         ({"test_cutoff": 54}, "protocol.test_cutoff: cut-off 54 lies outside the data"),
     ],
 )
 def test_leaks_and_nonsense_are_refused(change, where):
     with pytest.raises(InputError, match=where):
         ProtocolConfig(**change).check(year())
+
+
+@pytest.mark.parametrize(("cutoff", "told"), [(47, []), (48, ["the data ends with period 53"]), (53, ["with 59"])])
+def test_a_test_window_that_the_data_does_not_fill_is_told(cutoff, told):
+    protocol = ProtocolConfig(test_cutoff=cutoff)
+    protocol.check(year())
+    notes = protocol.notes(year())
+    assert len(notes) == len(told)
+    assert all(words in note for words, note in zip(told, notes, strict=True))
+
+
+@pytest.mark.parametrize(("cutoff", "horizon"), [(60, 5), (-9, 3)])
+def test_a_window_outside_the_data_has_no_target(cutoff, horizon):
+    dataset = shop([(0, 0, t) for t in range(1, 54)], [0] * PRODUCTS, [{0}] * PRODUCTS)
+    for level in (dataset.catalogue.interest, dataset.catalogue.levels["type"], None):
+        assert not len(targets(dataset, level, cutoff, horizon).users)
