@@ -48,7 +48,7 @@ class LightGbmConfig:
         negative_share: share of the pairs not taken up that is kept, each weighing as much more.
         max_rows: pairs held at a time; beyond it negatives, then users, are thinned out further.
         num_threads: 0: all cores. Sums depend on it in the last digits.
-        seed: of the samples of pairs, rows and features.
+        seed: of the samples of pairs, rows and features, and of the tie order where stages are tried.
     """
 
     train_cutoffs: tuple[int, ...] = (16, 20, 24, 28, 33)
@@ -469,7 +469,7 @@ def _try_stages(
     scores = scorer._fit(problem, pairs, provider).staged(problem.history.of_users(users), users, stages)
     trials = []
     for stage, of_stage in zip(stages, scores, strict=True):
-        rankings = rank(_Known(users, of_stage), problem, targets, k)
+        rankings = rank(_Known(users, of_stage), problem, targets, k, seed=scorer.config.seed)
         value = evaluate(rankings, targets, ks=(k,)).summary[metric]
         trials.append(Trial(settings(scorer) | {"trees": stage}, value, perf_counter() - started))
         started = perf_counter()

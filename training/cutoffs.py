@@ -13,6 +13,7 @@ from data.catalogue import Level
 from data.dataset import Dataset
 from data.log import Log
 from data.splits import Targets, targets
+from errors import InputError
 from evidence.config import EvidenceConfig, WithinConfig
 from evidence.interest import InterestEvidence
 from evidence.within import WithinEvidence
@@ -129,6 +130,9 @@ class Examples:
         config: how many are listed.
         room: bytes that the kept per-pair evidence may take; beyond it the evidence is made anew for each batch.
         rng: source of the samples.
+
+    Raises:
+        InputError: nobody has a target, so that there is nothing to learn and no scale to take.
     """
 
     def __init__(
@@ -138,6 +142,12 @@ class Examples:
         self.cutoff = cutoff
         found: Targets = targets(dataset, dataset.catalogue.interest, cutoff.time, horizon)
         self.users = found.users
+        if not len(self.users):
+            raise InputError(
+                f"nobody buys from a new category in the {horizon} periods from training cut-off {cutoff.time}",
+                where="protocol",
+                remedy="Leave this cut-off out, or give a longer horizon.",
+            )
         self.unseen, self.hits = found.unseen, found.hits
         self.choices = [self._list(cutoff, step, horizon, config, rng) for step in range(len(cutoff.steps))]
         cutoff.steps = []
