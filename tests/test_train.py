@@ -208,6 +208,16 @@ def test_metrics_have_the_form_of_the_issue(metrics):
             assert gap["mean"] == pytest.approx(expected, abs=1e-9)
 
 
+@pytest.mark.parametrize("part", ["by_popularity", "by_distance"])
+def test_parts_of_the_targets_are_all_targets(finished, metrics, dataset, part):
+    for level in LEVELS:
+        wanted = targets(dataset, dataset.catalogue.levels.get(level), TEST_CUTOFF, HORIZON).hits.nnz
+        assert list(metrics[part][level]) == ["crossaisle", *BASELINES]
+        for groups in metrics[part][level].values():
+            assert sum(group["targets"] for group in groups.values()) == wanted
+    assert '<section id="distance">' in (finished.folder / "report.html").read_text(encoding="utf-8")
+
+
 def test_metrics_are_plain_json(finished):
     text = (finished.folder / "metrics.json").read_text()
     assert "NaN" not in text
