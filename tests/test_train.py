@@ -190,7 +190,7 @@ def test_a_line_for_each_step(finished):
     assert "Traceback" not in finished.program.said
 
 
-def test_metrics_have_the_form_of_the_issue(metrics):
+def test_metrics_have_the_documented_form(metrics):
     assert list(metrics["test"]) == list(metrics["difference"]) == LEVELS
     for level in LEVELS:
         models = metrics["test"][level]
