@@ -127,7 +127,7 @@ matrices = st.integers(1, 12).flatmap(
 
 @given(matrices, st.integers(1, 15), st.integers(1, 40), st.randoms(use_true_random=False))
 def test_nearest_are_the_largest_above_zero(rows, k, cells, random):
-    similarity = np.array(rows, dtype=np.float32)
+    similarity = np.array(rows, dtype=np.float32) / 64
     b, n = similarity.shape
     own = np.array([random.choice([-1, random.randrange(n)]) for _ in range(b)], dtype=np.int64)
     with pytest.MonkeyPatch.context() as patch:
