@@ -211,7 +211,7 @@ def extra_grids(problem: Problem) -> dict[str, list[Scorer]]:
         "store_popularity": [StorePopularity(config) for config in _store_configs(large)],
         "user_knn": [UserKnn(config) for config in _knn_configs(large)],
         "user_cf": [UserCf(config) for config in _cf_configs(large)],
-        "bpr": [Bpr(config) for config in _bpr_configs(large)],
+        "bpr": [Bpr(config) for config in _bpr_configs(len(problem))],
     }
 
 
@@ -235,8 +235,10 @@ def _cf_configs(large: bool) -> list[UserCfConfig]:
     return [*cosine, UserCfConfig(100, "pearson", 100.0)]
 
 
-def _bpr_configs(large: bool) -> list[BprConfig]:
-    if large:
+def _bpr_configs(n_items: int) -> list[BprConfig]:
+    if n_items > LARGE:
         return [BprConfig(16, 0.05, strength, 30) for strength in (0.02, 0.05)]
-    configs = [BprConfig(16, 0.02, strength) for strength in (0.01, 0.02, 0.05)]
-    return [*configs, BprConfig(32, 0.02, 0.02), BprConfig(16, 0.02, 0.05, popularity=0.5)]
+    configs = [BprConfig(16, 0.02, strength) for strength in (0.02, 0.05)]
+    if n_items > 1000:
+        return configs
+    return [*configs, BprConfig(16, 0.02, 0.01), BprConfig(32, 0.02, 0.02), BprConfig(16, 0.02, 0.05, popularity=0.5)]
