@@ -113,7 +113,7 @@ def nearest_items(interactions: sp.csr_array, k: int, num_threads: int = 0) -> s
     """
     norms = np.sqrt(np.asarray(interactions.multiply(interactions).sum(axis=0))).ravel()
     scale = np.divide(1.0, norms, out=np.zeros_like(norms), where=norms > 0)
-    unit = _for_implicit(interactions @ sp.diags_array(scale))
+    unit = for_implicit(interactions @ sp.diags_array(scale))
     found = all_pairs_knn(unit.astype(np.float64), k + 1, show_progress=False, num_threads=num_threads).tocoo()
     other = found.row != found.col
     data = found.data[other].astype(np.float32)
@@ -224,10 +224,10 @@ class Als(Scorer):
         return np.asarray(users @ self._model.item_factors.T, dtype=np.float32)
 
     def _weighed(self, counts: sp.csr_array) -> sp.csr_matrix:
-        return _for_implicit(weigh(counts, self.config.counting))
+        return for_implicit(weigh(counts, self.config.counting))
 
 
-def _for_implicit(matrix: sp.csr_array) -> sp.csr_matrix:
+def for_implicit(matrix: sp.csr_array) -> sp.csr_matrix:
     """The same matrix as `implicit` reads it: a matrix, not an array, with 32-bit indices."""
     indices, indptr = matrix.indices.astype(np.int32), matrix.indptr.astype(np.int32)
     return sp.csr_matrix((matrix.data, indices, indptr), shape=matrix.shape)

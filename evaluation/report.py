@@ -40,6 +40,7 @@ OURS = "crossaisle"
 METRIC = "ndcg@20"
 ACCURACY = ("ndcg@20", "recall@20", "ndcg@10", "recall@10", "hit_rate@20", "hit_rate@10", "mrr@20", "mrr@10")
 NAMES = {OURS: "CrossAisle", "lightgbm": "LightGBM", "ease": "EASE", "als": "ALS", "all": "total"}
+NAMES |= {"user_knn": "user kNN", "user_cf": "user CF", "bpr": "BPR"}
 METRICS = {"ndcg": "NDCG", "mrr": "MRR"}
 COLOURS = {"ink": "#1b1f24", "muted": "#59636e", "line": "#d8dee4", "ours": "#0b62b0", "rival": "#c24e00"}
 COLOURS |= {"other": "#8b949e", "paper": "#ffffff"}

@@ -23,6 +23,7 @@ from data.splits import ProtocolConfig, Targets, targets
 from errors import InputError
 from evaluation.baselines import default_grids
 from evaluation.boosting import LightGbm, default_grid, tune_lightgbm
+from evaluation.extra import extra_grids
 from evaluation.factorised import Factorised
 from evaluation.ranking import Rankings, rank
 from evaluation.scorer import Problem, Scorer
@@ -97,7 +98,7 @@ def run(job: Job, dataset: Dataset) -> None:
     levels = [catalogue.interest, catalogue.below, None] if catalogue.below else [catalogue.interest, None]
     for level in levels:
         test = Problem(dataset, level, job.protocol.test_cutoff)
-        for name, grid in default_grids(test).items():
+        for name, grid in (default_grids(test) | extra_grids(test)).items():
             if name in job.baselines.names:
                 _finish(job, test, name, partial(_simple, name=name, grid=grid, seed=job.seed))
     for level in levels if "lightgbm" in job.baselines.names else []:

@@ -19,7 +19,18 @@ Accelerator = Literal["auto", "cpu", "gpu", "mps", "tpu"]
 
 Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"]
 
-BaselineName = Literal["popularity", "recent_popularity", "item_cosine", "ease", "als", "lightgbm"]
+BaselineName = Literal[
+    "popularity",
+    "recent_popularity",
+    "item_cosine",
+    "ease",
+    "als",
+    "lightgbm",
+    "store_popularity",
+    "user_knn",
+    "user_cf",
+    "bpr",
+]
 
 
 @dataclass
@@ -101,8 +112,10 @@ class BaselineConfig:
 
     Attributes:
         names: the baselines, of ``popularity``, ``recent_popularity``, ``item_cosine``, ``ease``, ``als`` and
-            ``lightgbm`` (below the interest level carried down by recent shares); those that do not fit a level's
-            size are left out there.
+            ``lightgbm`` (below the interest level carried down by recent shares), and, not in the default,
+            ``store_popularity`` (in the user's stores), ``user_knn`` (what the most similar users bought),
+            ``user_cf`` (the same with ratings and mean-centring) and ``bpr``; ``names+=user_knn`` adds one. Those
+            that do not fit a level's size are left out there.
         threads: CPU threads of the baselines' process.
     """
 
