@@ -234,9 +234,11 @@ class Job:
             ours = {level: self._rank(dataset, scorer, cutoff, level) for level in levels_of(dataset)}
             users = len(next(iter(ours.values()))[1].users)
             line.append(f"{len(ours)} levels, all unseen candidates of {users:,} users")
-        with self.cost.step("baselines") as line:
-            self._wait(process)
-            line.append(f"{len(self.config.baselines.names)} models, tuned on validation (begun beside the training)")
+        if process is not None:
+            with self.cost.step("baselines") as line:
+                self._wait(process)
+                names = self.config.baselines.names
+                line.append(f"{len(names)} models, tuned on validation (begun beside the training)")
         with self.cost.step("evaluation") as line:
             results = {level: self._measure(*parts) for level, parts in ours.items()}
             reached = {name: result.evaluations[OURS].summary["ndcg@20"] for name, result in results.items()}
@@ -251,9 +253,7 @@ class Job:
         found = targets(dataset, level, cutoff.time, self.config.protocol.horizon)
         return problem, found, rank(scorer.fit(problem), problem, found, seed=self.config.seed)
 
-    def _wait(self, process: BaseProcess | None) -> None:
-        if process is None:
-            return
+    def _wait(self, process: BaseProcess) -> None:
         process.join()
         failure = self.folder / "baselines" / "error.json"
         if failure.exists():
