@@ -29,7 +29,7 @@ SETTINGS = {
     "copurchase": {"min_support": 2},
     "text": {"strategy": "frozen", "max_tokens": 16},
     "model": {"dim": 8},
-    "optimiser": {"epochs": 1, "batch_size": 20, "text_epochs": 1, "accelerator": "cpu"},
+    "optimiser": {"epochs": 1, "batch_size": 20, "threads": 1, "accelerator": "cpu"},
 }
 LEVELS = ["category", "type", "product"]
 NAMES = ["whole", "no_text", "ids_only"]
