@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator, Sequence
@@ -156,7 +157,7 @@ def _trained(parser: ArgumentParser, planned: Planned) -> int:
 
 @contextmanager
 def _environment_kept() -> Iterator[None]:
-    """Take back what a run leaves in the process: variables by which Lightning would think its helpers started."""
+    """Take back what a run leaves in the process: its memory, and variables that tell Lightning of helpers."""
     before = dict(os.environ)
     try:
         yield
@@ -164,3 +165,4 @@ def _environment_kept() -> Iterator[None]:
         stop_children()
         os.environ.clear()
         os.environ.update(before)
+        gc.collect()
