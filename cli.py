@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
-from train import explained, settings_parser, with_presets
+from errors import InputError
+from train import build_parser, explained, keep_freed_memory, settings_parser, with_presets
 
 if TYPE_CHECKING:
     from kg.store import GraphStore
@@ -18,6 +20,7 @@ USAGE = """usage: crossaisle COMMAND [options]
 
 commands:
   train            learn from purchases and report (the same as `python train.py`)
+  ablate           train the model and variants with a part left out, and compare them
   kg VERB          the knowledge graph: load, sync, query, queries, schema, export, import, write-back
 
 `crossaisle COMMAND --help` lists all settings."""
@@ -34,6 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
         import train
 
         return train.main(given[1:])
+    if given and given[0] == "ablate":
+        return _ablate(given[1:])
     if given and given[0] == "kg":
         return _kg(given[1:])
     if given and given[0] in ("-h", "--help"):
@@ -41,6 +46,39 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     print(f"crossaisle: {'no command' if not given else f'unknown command {given[0]!r}'}\n{USAGE}", file=sys.stderr)
     return 2
+
+
+# -- crossaisle ablate ---------------------------------------------------------------------------------------
+
+
+def _ablate(given: list[str]) -> int:
+    """Train the whole model and variants of it on the same data and settings, and compare them."""
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    keep_freed_memory()
+    parser = settings_parser("crossaisle ablate", _ablate.__doc__ or "")
+    parser.add_argument("--variants", type=str, default="", help="names with commas between; default: all")
+    parser.add_argument("--seeds", type=str, default="", help="numbers with commas between; default: --seed")
+    parser.add_argument("--to", type=Path, required=True, help="folder of the runs and the table")
+
+    def run() -> int:
+        parsed = parser.parse_args(with_presets(given))
+        asked = [parsed.pop(name) for name in ("variants", "seeds", "to")]
+        from training.ablation import ablate
+
+        return ablate(build_parser(), parsed, _names(asked[0]), _numbers(asked[1]), Path(asked[2]))
+
+    return explained(run, "crossaisle ablate --help lists all settings.")
+
+
+def _names(given: str) -> list[str]:
+    return [name.strip() for name in given.split(",") if name.strip()]
+
+
+def _numbers(given: str) -> list[int]:
+    try:
+        return [int(name) for name in _names(given)]
+    except ValueError:
+        raise InputError(f"{given!r} are no seeds", where="--seeds", remedy="Give whole numbers: 0,1,2.") from None
 
 
 # -- crossaisle kg -------------------------------------------------------------------------------------------

@@ -50,6 +50,8 @@ class TextConfig:
         sample: distinct texts that send gradient in one step.
         refresh_every: optimiser steps between two encodings of all distinct texts; 0 = only when asked.
         unbiased: scale the sampled gradient by candidates / sample, so that its mean is the full gradient.
+        shuffled: give the texts of each level, and of the products, to its nodes in an order drawn by the run's seed:
+            a check on what the texts are worth; only the model sees it.
     """
 
     model: str = ""
@@ -67,6 +69,7 @@ class TextConfig:
     sample: int = 16
     refresh_every: int = 25
     unbiased: bool = False
+    shuffled: bool = False
 
     def __post_init__(self) -> None:
         for name, allowed in (("pooling", Pooling), ("strategy", Strategy), ("precision", Precision)):

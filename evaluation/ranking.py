@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from data.lookup import positions
 from data.splits import Targets, blocked
 from errors import InputError
 from evaluation.scorer import FloatArray, IntArray, Problem, Scorer
@@ -48,6 +49,31 @@ class Rankings:
                 "score": self.scores[at, rank],
             }
         )
+
+    @classmethod
+    def from_frame(
+        cls, frame: pd.DataFrame, user_ids: npt.NDArray[np.str_], item_ids: npt.NDArray[np.str_]
+    ) -> Rankings:
+        """The way back from `to_frame`; users in the order of the population.
+
+        Args:
+            frame: such as a run's ``rankings/LEVEL.parquet``.
+            user_ids: ids of the whole population.
+            item_ids: ids of all items of the level.
+
+        Raises:
+            InputError: an id is not known.
+        """
+        user, item = positions(frame["user_id"], user_ids), positions(frame["item_id"], item_ids)
+        if min(user.min(initial=0), item.min(initial=0)) < 0:
+            remedy = "Give the data that they were made with."
+            raise InputError("the rankings name what the data do not hold", where="rankings", remedy=remedy)
+        place = frame["rank"].to_numpy() - 1
+        users, row = np.unique(user, return_inverse=True)
+        shape = (len(users), int(place.max(initial=-1)) + 1)
+        items, scores = np.full(shape, -1, dtype=np.int32), np.full(shape, -np.inf, dtype=np.float32)
+        items[row, place], scores[row, place] = item, frame["score"]
+        return cls(users, items, scores, len(item_ids))
 
 
 def rank(

@@ -8,18 +8,24 @@ from typing import Literal
 from encoders.config import GraphConfig, HistoryConfig
 from errors import InputError
 
-Modality = Literal["graph", "text", "collaborative"]
+Modality = Literal["graph", "text", "collaborative", "id"]
+
+FusionKind = Literal["attention", "concatenation", "gating"]
 
 
 @dataclass
 class FusionConfig:
-    """The attention that joins modalities.
+    """How modalities are joined.
 
     Attributes:
+        kind: ``attention`` (one weight per modality and node), ``gating`` (one per modality, node and feature) or
+            ``concatenation`` (a linear map of all modalities side by side); formulas in `fusion.attention` and
+            `fusion.joining`.
         modality_dropout: probability of hiding a modality of a node in a training step (never all of them).
-        temperature: divides the attention's logits.
+        temperature: divides the attention's logits; the other kinds have none.
     """
 
+    kind: FusionKind = "attention"
     modality_dropout: float = 0.1
     temperature: float = 1.0
 
@@ -46,13 +52,16 @@ class ModelConfig:
 
     Attributes:
         dim: width of all vectors.
-        modalities: what the fusion attends over: any of ``graph``, ``text`` and ``collaborative`` (a category's
-            co-occurrence with all categories). Without the last one by default: the same co-occurrence is in the
-            per-pair evidence, and validation on Complete Journey was no better with it (.2954 against .2969).
+        modalities: what the fusion joins: any of ``graph``, ``text``, ``collaborative`` (a category's co-occurrence
+            with all categories) and ``id`` (a vector of its own for each node, learnt from nothing but its purchases).
+            Without ``collaborative`` by default: the same co-occurrence is in the per-pair evidence, and validation
+            on Complete Journey was no better with it (.2954 against .2969). Without ``id`` by default: it says nothing
+            of a node that training has not met.
         graph: the graph encoder.
         history: the history encoder.
-        fusion: the attention over modalities.
+        fusion: how modalities are joined.
         head: the interest head.
+        pair_evidence: whether the heads, at the interest level and below, see the per-pair evidence.
         within_weight: weight of the losses of the levels below the interest level.
         dropout: dropout on node and user vectors.
     """
@@ -63,6 +72,7 @@ class ModelConfig:
     history: HistoryConfig = field(default_factory=HistoryConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
     head: HeadConfig = field(default_factory=HeadConfig)
+    pair_evidence: bool = True
     within_weight: float = 1.0
     dropout: float = 0.2
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from encoders.graph import Adjacency, EdgeType, GraphEncoder, SparseProduct
 from encoders.history import HistoryEncoder
-from fusion.attention import ModalityAttention
+from fusion.attention import ModalityFusion
 from fusion.config import ModelConfig
 from fusion.heads import InterestHead
+from fusion.joining import modality_fusion
 from fusion.standard import Standardise
 from fusion.within import WithinHead
 
@@ -49,6 +50,7 @@ class ModelShape:
         user_features: width of its per-user evidence.
         purchase_features: width of a bought category's features.
         steps: the levels below, top first; the last one is the products'.
+        nodes: number of nodes of the interest level and of the levels below, by label; for vectors of their own.
     """
 
     node_types: list[str]
@@ -64,6 +66,7 @@ class ModelShape:
     user_features: int
     purchase_features: int
     steps: list[Step]
+    nodes: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass
@@ -103,7 +106,7 @@ class Nodes:
 
 
 class CrossAisle(nn.Module):
-    """Graph, text and history, fused by attention, with the evidence of simple models, in one network.
+    """Graph, text and history, fused, with the evidence of simple models, in one network.
 
     Args:
         shape: sizes that the data fixes.
@@ -118,20 +121,27 @@ class CrossAisle(nn.Module):
         self.graph = GraphEncoder(shape.node_types, shape.edge_types, dim, config.graph)
         labels = [shape.interest, *(step.label for step in shape.steps)]
         self.fusion = nn.ModuleDict(
-            {f"fuse_{label}": ModalityAttention(self._modalities(label), dim, config.fusion) for label in labels}
+            {f"fuse_{label}": modality_fusion(self._modalities(label), dim, config.fusion) for label in labels}
         )
+        with_id = labels if "id" in config.modalities else []
+        self.id = nn.ModuleDict({f"id_{label}": nn.Embedding(shape.nodes[label], dim) for label in with_id})
         self.leaf = nn.ModuleDict({"_".join(edge): nn.Linear(dim, dim, bias=False) for edge in shape.leaf_edges})
         self.history = HistoryEncoder(dim, shape.purchase_features, shape.user_features, config.history)
-        self.pair_scale, self.item_scale = Standardise(shape.pair_features), Standardise(shape.item_features)
-        self.user_scale = Standardise(shape.user_features)
+        self.pair_scale = Standardise(shape.pair_features, config.pair_evidence)
+        self.item_scale, self.user_scale = Standardise(shape.item_features), Standardise(shape.user_features)
         self.head = InterestHead(shape.pair_features, shape.item_features, shape.user_features, dim, config.head)
         self.within = nn.ModuleDict(
-            {f"within_{step.label}": WithinHead(step.item_features, step.pair_features, dim) for step in shape.steps}
+            {
+                f"within_{step.label}": WithinHead(
+                    step.item_features, step.pair_features, dim, pair_evidence=config.pair_evidence
+                )
+                for step in shape.steps
+            }
         )
         self.dropout = nn.Dropout(config.dropout)
 
     def _modalities(self, label: str) -> dict[str, int]:
-        widths = {"graph": self.config.dim, "text": self.shape.text_dim}
+        widths = {"graph": self.config.dim, "text": self.shape.text_dim, "id": self.config.dim}
         widths["collaborative"] = self.shape.n_interest
         chosen: dict[str, int] = {name: widths[name] for name in self.config.modalities}
         if label != self.shape.interest:
@@ -159,10 +169,20 @@ class CrossAisle(nn.Module):
             inputs = {"graph": hidden[label], "text": texts[label]}
             if label == self.shape.interest:
                 inputs["collaborative"] = self.dropout(profiles)
+            if "id" in self.config.modalities:
+                inputs["id"] = self._ids(label)
             out.vectors[label], out.attention[label] = self.fusion[f"fuse_{label}"](inputs)
         return out
 
-    def leaves(self, nodes: Nodes, neighbours: dict[EdgeType, Tensor], texts: Tensor) -> tuple[Tensor, Tensor]:
+    def _ids(self, label: str, rows: Tensor | None = None) -> Tensor:
+        """The nodes' own vectors, shape (nodes, dim); of some nodes only where their positions are given."""
+        table = self.id[f"id_{label}"].weight
+        assert isinstance(table, Tensor)
+        return table if rows is None else table[rows.to(table.device)]
+
+    def leaves(
+        self, nodes: Nodes, neighbours: dict[EdgeType, Tensor], texts: Tensor, products: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Encode some products from their neighbours in the graph and their own texts.
 
         Args:
@@ -170,17 +190,21 @@ class CrossAisle(nn.Module):
             neighbours: for each leaf relation the products' neighbours' mean as a sparse CSR matrix of shape
                 (asked products, neighbours), rows summing to 1 (or to 0 for none).
             texts: text vectors, shape (asked products, text_dim); all-zero for a product without a text.
+            products: positions of the asked products, shape (asked products,); for vectors of their own.
 
         Returns:
             Vectors of shape (asked products, dim), attention weights.
         """
         graph = self.leaf_hidden(nodes, neighbours)
         fuse = self.fusion[f"fuse_{self.shape.leaf}"]
-        assert isinstance(fuse, ModalityAttention)
+        assert isinstance(fuse, ModalityFusion)
         present = torch.ones(len(texts), len(fuse.names), dtype=torch.bool, device=texts.device)
         if "text" in fuse.names:
             present[:, fuse.names.index("text")] = texts.abs().sum(dim=1) > 0
-        out: tuple[Tensor, Tensor] = fuse({"graph": graph, "text": texts}, present)
+        inputs = {"graph": graph, "text": texts}
+        if "id" in fuse.names:
+            inputs["id"] = self._ids(self.shape.leaf, products)
+        out: tuple[Tensor, Tensor] = fuse(inputs, present)
         return out
 
     def leaf_hidden(self, nodes: Nodes, neighbours: dict[EdgeType, Tensor]) -> Tensor:

@@ -11,15 +11,17 @@ class Standardise(nn.Module):
 
     Args:
         width: number of features (the last axis).
+        shown: False makes every feature 0, whatever is fitted: what reads them is told nothing.
     """
 
     mean: Tensor
     scale: Tensor
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, shown: bool = True) -> None:
         super().__init__()
+        self.shown = shown
         self.register_buffer("mean", torch.zeros(width))
-        self.register_buffer("scale", torch.ones(width))
+        self.register_buffer("scale", torch.ones(width) if shown else torch.zeros(width))
 
     def fit(self, samples: list[Tensor]) -> None:
         """Take mean and standard deviation from training inputs.
@@ -31,7 +33,8 @@ class Standardise(nn.Module):
         square = torch.stack([(sample.double() - mean).square().mean(dim=0) for sample in samples]).mean(dim=0)
         std = square.sqrt()
         self.mean.copy_(mean)
-        self.scale.copy_(torch.where(std > 1e-6, 1 / std.clamp_min(1e-6), torch.zeros_like(std)))
+        varies = (std > 1e-6) & self.shown
+        self.scale.copy_(torch.where(varies, 1 / std.clamp_min(1e-6), torch.zeros_like(std)))
 
     def forward(self, x: Tensor) -> Tensor:
         """Standardise features of shape (…, width)."""

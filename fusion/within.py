@@ -19,11 +19,14 @@ class WithinHead(nn.Module):
         pair_features: number of kinds of per-pair evidence.
         dim: width d of the vectors.
         hidden: width of the small MLP over the per-child evidence.
+        pair_evidence: False leaves e out.
     """
 
-    def __init__(self, item_features: int, pair_features: int, dim: int, hidden: int = 16) -> None:
+    def __init__(
+        self, item_features: int, pair_features: int, dim: int, hidden: int = 16, pair_evidence: bool = True
+    ) -> None:
         super().__init__()
-        self.item_scale, self.pair_scale = Standardise(item_features), Standardise(pair_features)
+        self.item_scale, self.pair_scale = Standardise(item_features), Standardise(pair_features, pair_evidence)
         self.linear = nn.Linear(item_features, 1, bias=False)
         self.deep = nn.Sequential(nn.Linear(item_features, hidden), nn.GELU(), nn.Linear(hidden, 1))
         self.pair = nn.Linear(pair_features, 1, bias=False)

@@ -42,13 +42,17 @@ def load_and_read(config: TrainConfig, dataset: Dataset) -> tuple[LoadReport, di
         return report, read_graphs(store, cutoffs)
 
 
-def model_graphs(graphs: dict[int, GraphData]) -> dict[int, ModelGraph]:
-    """Prepare each cut-off's graph for the model."""
-    return {cutoff: model_graph(graph) for cutoff, graph in graphs.items()}
+def model_graphs(graphs: dict[int, GraphData], config: TrainConfig | None = None) -> dict[int, ModelGraph]:
+    """Prepare each cut-off's graph for the model; without a configuration just as it is."""
+    config = config or TrainConfig()
+    return {cutoff: model_graph(graph, config.model.graph, config.seed) for cutoff, graph in graphs.items()}
 
 
-def text_plan(dataset: Dataset) -> tuple[TextPlan, list[str]]:
-    """Where each label's texts are, and all texts: taxonomy levels from the top, then products."""
+def text_plan(dataset: Dataset, config: TrainConfig | None = None) -> tuple[TextPlan, list[str]]:
+    """Where each label's texts are, and all texts: taxonomy levels from the top, then products.
+
+    With ``text.shuffled`` each label's texts are permuted among its nodes; without a configuration they are not.
+    """
     labels = level_labels(dataset)
     spans: dict[str, tuple[int, int]] = {}
     texts: list[str] = []
@@ -56,7 +60,18 @@ def text_plan(dataset: Dataset) -> tuple[TextPlan, list[str]]:
         spans[labels[name]] = (len(texts), len(texts) + len(level))
         texts += level.texts
     spans[PRODUCT] = (len(texts), len(texts) + len(dataset.catalogue.product_texts))
-    return TextPlan(spans, PRODUCT), texts + dataset.catalogue.product_texts
+    texts += dataset.catalogue.product_texts
+    if config is not None and config.text.shuffled:
+        texts = _shuffled(texts, spans, config.seed)
+    return TextPlan(spans, PRODUCT), texts
+
+
+def _shuffled(texts: list[str], spans: dict[str, tuple[int, int]], seed: int) -> list[str]:
+    """The texts permuted within each span."""
+    rng, out = np.random.default_rng(seed), list(texts)
+    for first, last in spans.values():
+        out[first:last] = [texts[first + place] for place in rng.permutation(last - first)]
+    return out
 
 
 def text_bank(config: TrainConfig, texts: list[str]) -> TextBank:
@@ -107,10 +122,11 @@ def shape_of(dataset: Dataset, bank: TextBank, last: CutOff) -> ModelShape:
         Step(PRODUCT if level is None else labels[level.name], len(evidence.item_names), len(evidence.pair_names))
         for level, evidence in zip(last.chain.levels, last.steps, strict=True)
     ]
+    interest_label = labels[dataset.catalogue.interest_level]
     return ModelShape(
         node_types=sorted(contracted.num_nodes),
         edge_types=sorted(contracted.matrices),
-        interest=labels[dataset.catalogue.interest_level],
+        interest=interest_label,
         n_interest=len(dataset.catalogue.interest),
         leaf=PRODUCT,
         leaf_edges=sorted(last.graph.neighbours),
@@ -121,6 +137,7 @@ def shape_of(dataset: Dataset, bank: TextBank, last: CutOff) -> ModelShape:
         user_features=len(interest.user_names),
         purchase_features=len(interest.purchase_names),
         steps=steps,
+        nodes={label: len(last.graph.ids[label]) for label in (interest_label, *(step.label for step in steps))},
     )
 
 

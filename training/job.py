@@ -52,11 +52,11 @@ def run_job(parser: ArgumentParser, parsed: Namespace) -> int:
                 _write_config(parser, parsed, folder.work / CONFIG)
             final = _run(config, folder)
         except KeyboardInterrupt:
-            _stop_children()
+            stop_children()
             say("interrupted", f"go on with: python train.py --resume {folder.work}")
             return 130
         except BaseException:
-            _stop_children()
+            stop_children()
             if not _removed_if_empty(folder.work):
                 say("stopped", f"what is done so far is kept; go on with: python train.py --resume {folder.work}")
             raise
@@ -65,7 +65,12 @@ def run_job(parser: ArgumentParser, parsed: Namespace) -> int:
 
 
 def _write_config(parser: ArgumentParser, parsed: Namespace, path: Path) -> None:
-    """Write the resolved settings, without passwords and with whole paths; read back they give the same run."""
+    with atomic(path) as temporary:
+        temporary.write_text(resolved(parser, parsed), encoding="utf-8")
+
+
+def resolved(parser: ArgumentParser, parsed: Namespace) -> str:
+    """The resolved settings as YAML, without passwords and with whole paths; read back they give the same run."""
     kept = parsed.clone()
     for name in ("config", "out", "resume"):
         kept.pop(name, None)
@@ -73,8 +78,8 @@ def _write_config(parser: ArgumentParser, parsed: Namespace, path: Path) -> None
     for name in ("mapping", "root"):
         if kept.data[name] is not None:
             kept.data[name] = Path(kept.data[name]).resolve()
-    with atomic(path) as temporary:
-        temporary.write_text(parser.dump(kept, skip_validation=True), encoding="utf-8")
+    found: str = parser.dump(kept, skip_validation=True)
+    return found
 
 
 def _run(config: TrainConfig, folder: RunFolder) -> Path:
@@ -160,7 +165,8 @@ def _cell(level: LevelResult, model: str) -> str:
     return f"{found['ndcg@20']:.4f} ({found['recall@20']:.4f})"
 
 
-def _stop_children() -> None:
+def stop_children() -> None:
+    """End the processes that a run has started, and its process group."""
     for child in multiprocessing.active_children():
         child.terminate()
         child.join(5)

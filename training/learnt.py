@@ -39,7 +39,7 @@ def learnt(run: str, scorer: CrossAisleScorer, min_support: int = 20, top_k: int
 def node_vectors(module: InterestModule, cutoff: CutOff) -> dict[str, dict[str, FloatArray]]:
     """Vectors by label and part, each of shape (nodes, width).
 
-    ``embedding``: what the fusion attention made of graph and text (interest level and below); ``embedding_graph``: the
+    ``embedding``: what the fusion made of graph and text (interest level and below); ``embedding_graph``: the
     graph encoder's output; ``embedding_text``: the language model's, zeros for a blank text.
     """
     module.eval()
@@ -65,7 +65,7 @@ def _leaf_vectors(module: InterestModule, cutoff: CutOff) -> dict[str, FloatArra
         rows = cutoff.graph.rows((positions - first).numpy())
         neighbours = {edge: matrix.to(module.device) for edge, matrix in rows.items()}
         texts = module.bank.embed(positions)
-        parts["embedding"].append(_array(module.model.leaves(nodes, neighbours, texts)[0]))
+        parts["embedding"].append(_array(module.model.leaves(nodes, neighbours, texts, positions - first)[0]))
         parts["embedding_graph"].append(_array(module.model.leaf_hidden(nodes, neighbours)))
         parts["embedding_text"].append(_array(texts))
     return {name: np.concatenate(part) for name, part in parts.items()}

@@ -61,8 +61,8 @@ def load_run(folder: Path, store: StoreConfig | None = None) -> LoadedRun:
         raise InputError("the data have changed since this run", where=str(folder), remedy=remedy)
     _, graphs = build.load_and_read(config, dataset)
     moment = config.protocol.test_cutoff
-    graph = build.model_graphs({moment: graphs[moment]})[moment]
-    plan, texts = build.text_plan(dataset)
+    graph = build.model_graphs({moment: graphs[moment]}, config)[moment]
+    plan, texts = build.text_plan(dataset, config)
     bank = TextBank(encoder, texts, FrozenCache(folder / TEXT))
     cutoff = build.cutoff(config, dataset, Chain.of(dataset), moment, graph)
     module = InterestModule(model, bank, plan, [], config.optimiser, False, None).eval()

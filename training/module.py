@@ -101,7 +101,7 @@ class InterestModule(pl.LightningModule):
         else:
             first = self.plan.spans[label][0]
             texts = self.bank.embed(choices.children.cpu() + first)
-            vectors, _ = self.model.leaves(nodes, choices.neighbours, texts)
+            vectors, _ = self.model.leaves(nodes, choices.neighbours, texts, choices.children)
         match = (head.of_user(users)[choices.user] * vectors[choices.child]).sum(dim=1)
         scores = head.of_item(choices.items)[choices.child] + head.of_pair(choices.pairs) + match + choices.offset
         segments = int(choices.segment.max()) + 1 if len(choices.segment) else 0

@@ -85,7 +85,8 @@ class Job:
         self.config, self.folder = config, folder
         self.cost = CostLog()
         pl.seed_everything(config.seed, verbose=False)
-        threads = config.optimiser.threads or max(1, (os.cpu_count() or 2) - config.baselines.threads)
+        beside = config.baselines.threads if config.baselines.names else 0
+        threads = config.optimiser.threads or max(1, (os.cpu_count() or 2) - beside)
         torch.set_num_threads(threads)
         threadpool_limits(threads)
 
@@ -108,9 +109,11 @@ class Job:
             say("", note)
         return dataset
 
-    def start_baselines(self, dataset: Dataset) -> BaseProcess:
-        """Begin the baselines beside the training."""
+    def start_baselines(self, dataset: Dataset) -> BaseProcess | None:
+        """Begin the baselines beside the training; None where there are none."""
         config = self.config
+        if not config.baselines.names:
+            return None
         evidence = build.evidence_config(config)
         folder = self.folder / "baselines"
         return baselines.start(
@@ -128,12 +131,12 @@ class Job:
             if report.unmatched:
                 line.append(f"{sum(report.unmatched.values()):,} relations left out: an end is not in the catalogue")
             line.append(f"read back for {len(graphs)} cut-offs")
-            return build.model_graphs(graphs)
+            return build.model_graphs(graphs, self.config)
 
     def encode_texts(self, dataset: Dataset) -> tuple[TextPlan, TextBank]:
         """Encode every distinct text once."""
         with self.cost.step("text") as line:
-            plan, texts = build.text_plan(dataset)
+            plan, texts = build.text_plan(dataset, self.config)
             bank = build.text_bank(self.config, texts)
             line.append(f"{len(bank.texts):,} distinct texts of {len(texts):,} nodes in {bank.dim} dimensions")
             return plan, bank
@@ -178,7 +181,8 @@ class Job:
             frozen = phases.run("choose", model, bank, plan, times, validate=judge)
             line.append(f"epoch {frozen.epochs} of {len(frozen.validation)}, validation NDCG@20 {frozen.best:.4f}")
         text: dict[str, Any] = {"strategy": config.text.strategy, "frozen": frozen.best, "tuned": None, "kept": False}
-        if not bank.encoder.tunable or not config.optimiser.text_epochs:
+        read = "text" in config.model.modalities
+        if not read or not bank.encoder.tunable or not config.optimiser.text_epochs:
             return [frozen], text
         before = copy.deepcopy(bank.encoder.trainable_state())
         weights = copy.deepcopy(model.state_dict())
@@ -222,16 +226,20 @@ class Job:
             line.append(f"{len(times)} cut-offs, {found[0].epochs} epochs")
         return found
 
-    def test(self, dataset: Dataset, trained: Trained, cutoff: CutOff, process: BaseProcess) -> dict[str, LevelResult]:
+    def test(
+        self, dataset: Dataset, trained: Trained, cutoff: CutOff, process: BaseProcess | None
+    ) -> dict[str, LevelResult]:
         """Rank the test users at every level, and measure our rankings and the baselines'."""
         scorer = CrossAisleScorer(trained.module, cutoff)
         with self.cost.step("ranking") as line:
             ours = {level: self._rank(dataset, scorer, cutoff, level) for level in levels_of(dataset)}
             users = len(next(iter(ours.values()))[1].users)
             line.append(f"{len(ours)} levels, all unseen candidates of {users:,} users")
-        with self.cost.step("baselines") as line:
-            self._wait(process)
-            line.append(f"{len(self.config.baselines.names)} models, tuned on validation (begun beside the training)")
+        if process is not None:
+            with self.cost.step("baselines") as line:
+                self._wait(process)
+                names = self.config.baselines.names
+                line.append(f"{len(names)} models, tuned on validation (begun beside the training)")
         with self.cost.step("evaluation") as line:
             results = {level: self._measure(*parts) for level, parts in ours.items()}
             reached = {name: result.evaluations[OURS].summary["ndcg@20"] for name, result in results.items()}
@@ -315,8 +323,10 @@ def check_levels(dataset: Dataset) -> list[str]:
 
 
 def attention_by_label(trained: Trained, cutoff: CutOff) -> dict[str, dict[str, dict[str, float]]]:
-    """Mean and spread over the nodes of each modality's attention weight, by label."""
+    """Mean and spread over the nodes of each modality's weight, by label; nothing where the fusion weighs none."""
     model = trained.module.model
+    if model.config.fusion.kind == "concatenation":
+        return {}
     with torch.inference_mode():
         nodes = trained.module.nodes(cutoff)
     found = {}

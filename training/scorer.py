@@ -95,7 +95,8 @@ class CrossAisleScorer(Scorer):
             positions = torch.arange(start, min(start + self.chunk, last))
             neighbours = self.cutoff.graph.rows((positions - first).numpy())
             moved = {edge: matrix.to(self.module.device) for edge, matrix in neighbours.items()}
-            out.append(self.module.model.leaves(nodes, moved, self.module.bank.embed(positions))[0])
+            texts = self.module.bank.embed(positions)
+            out.append(self.module.model.leaves(nodes, moved, texts, positions - first)[0])
         return torch.cat(out)
 
     @torch.inference_mode()

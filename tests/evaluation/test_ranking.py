@@ -96,6 +96,19 @@ def test_to_frame(shop, problem, wanted):
     assert first["item_id"].tolist() == [str(i) for i in problem.item_ids[found.items[0][found.items[0] >= 0]]]
 
 
+def test_a_frame_is_read_back(shop, problem, wanted):
+    found = rank(Fixed(len).fit(problem), problem, wanted, k=7)
+    frame = found.to_frame(shop.user_ids, problem.item_ids).sample(frac=1, random_state=0)
+    again = Rankings.from_frame(frame, shop.user_ids, problem.item_ids)
+    width = again.items.shape[1]
+    np.testing.assert_array_equal(again.users, found.users)
+    np.testing.assert_array_equal(again.items, found.items[:, :width])
+    np.testing.assert_array_equal(again.scores, found.scores[:, :width])
+    assert again.n_items == found.n_items
+    with pytest.raises(InputError, match="do not hold"):
+        Rankings.from_frame(frame, shop.user_ids, problem.item_ids[1:])
+
+
 def test_no_targets_is_told(shop):
     level = shop.catalogue.interest
     nobody = Targets(np.ones((40, len(level)), dtype=bool), sp.csr_array((40, len(level)), dtype=np.float32))

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 from torch_geometric.data import HeteroData
 
+from encoders.config import GraphConfig
 from kg.readback import GraphData
-from training.graphs import model_graph
+from training.graphs import model_graph, shuffled
 
 IN, WITH, BY = ("Product", "IN", "Category"), ("Category", "BOUGHT_WITH", "Category"), ("Product", "BY", "Brand")
 NEVER = ("Category", "NEVER", "Brand")
@@ -68,3 +70,36 @@ def test_the_tensors_read_back_are_left_alone():
     model_graph(given)
     assert all(torch.equal(given.data[t].edge_index, index) for t, index in before.items())
     assert torch.equal(given.data[WITH].edge_attr, attributes)
+
+
+def test_without_co_purchases():
+    given = read_back()
+    graph = model_graph(given, GraphConfig(co_purchases=False))
+    assert not [t for t in graph.contracted.matrices if "BOUGHT_WITH" in t[1]]
+    assert WITH in given.data.edge_types
+    left_out = set(model_graph(read_back()).contracted.matrices) - set(graph.contracted.matrices)
+    assert left_out == {WITH, ("Category", "rev_BOUGHT_WITH", "Category")}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_shuffled_edges_keep_their_counts(seed):
+    given, plain = read_back(), read_back()
+    data = shuffled(given.data, seed)
+    assert data.edge_types == plain.data.edge_types
+    for triple in plain.data.edge_types:
+        before, after = plain.data[triple].edge_index, data[triple].edge_index
+        for end in (0, 1):
+            assert sorted(after[end].tolist()) == sorted(before[end].tolist())
+        assert torch.equal(given.data[triple].edge_index, before)
+        if not triple[1].startswith("rev_"):
+            assert torch.equal(after[0], before[0])
+            assert torch.equal(data[triple[2], f"rev_{triple[1]}", triple[0]].edge_index, after.flip(0))
+    assert torch.equal(data[WITH].edge_attr, plain.data[WITH].edge_attr)
+
+
+def test_shuffling_is_seeded():
+    drawn = [shuffled(read_back().data, seed)[IN].edge_index for seed in (1, 1, *range(2, 8))]
+    assert torch.equal(drawn[0], drawn[1])
+    assert any(not torch.equal(drawn[0], other) for other in drawn[2:])
+    graphs = [model_graph(read_back(), GraphConfig(shuffled=flag), seed=1) for flag in (True, False)]
+    assert any((a != b).nnz for a, b in zip(*(g.neighbours.values() for g in graphs), strict=True))
