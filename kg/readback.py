@@ -8,7 +8,6 @@ faster than row by row. A relationship of which nothing is asked stays unnamed: 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -25,7 +24,6 @@ from kg.state import GraphState, graph_state
 from kg.store import GraphStore
 
 ALWAYS = -(2**62)
-AT_ONCE = 2
 ATTRIBUTES = {"structure": (), "relation": ("weight",), "co_purchase": ("support", "confidence", "lift")}
 
 
@@ -106,13 +104,9 @@ def read_graphs(store: GraphStore, window_ends: Iterable[int]) -> dict[int, Grap
     ends = sorted(set(window_ends))
     state = _complete_state(store, ends)
     schema = Schema.from_json(state.schema)
-    # The server answers the next queries while an answer is unpacked here.
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        ids_of = {kind.label: pool.submit(_read_ids, store, kind, state) for kind in schema.nodes}
-        ids = {label: found.result() for label, found in ids_of.items()}
-        places = {label: pd.Index(of_label, dtype=object) for label, of_label in ids.items()}
-        edges_of = {kind: pool.submit(_read_edges, store, schema, kind, places, ends, state) for kind in schema.edges}
-        edges = {kind: found.result() for kind, found in edges_of.items()}
+    ids = {kind.label: _read_ids(store, kind, state) for kind in schema.nodes}
+    places = {label: pd.Index(of_label, dtype=object) for label, of_label in ids.items()}
+    edges = {kind: _read_edges(store, schema, kind, places, ends, state) for kind in schema.edges}
     return {end: GraphData(_hetero(ids, edges, end), ids, end) for end in ends}
 
 
