@@ -105,7 +105,7 @@ def read_graphs(store: GraphStore, window_ends: Iterable[int]) -> dict[int, Grap
     state = _complete_state(store, ends)
     schema = Schema.from_json(state.schema)
     ids = {kind.label: _read_ids(store, kind, state) for kind in schema.nodes}
-    places = {label: pd.Index(of_label, dtype=object) for label, of_label in ids.items()}
+    places: dict[str, pd.Index] = {label: pd.Index(of_label, dtype=object) for label, of_label in ids.items()}
     edges = {kind: _read_edges(store, schema, kind, places, ends, state) for kind in schema.edges}
     return {end: GraphData(_hetero(ids, edges, end), ids, end) for end in ends}
 
