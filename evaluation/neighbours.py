@@ -9,6 +9,7 @@ from typing import Literal, Self
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.preprocessing import normalize
 
 from data.log import Log
 from errors import InputError
@@ -54,12 +55,12 @@ class UserKnn(Scorer):
         """Keep the population's item vectors, sparse."""
         self._problem = problem
         self._bought = weigh(problem.interactions, self.config.counting)
-        self._unit = sp.csr_array(_unit(self._bought).T)
+        self._unit = sp.csr_array(normalize(self._bought).T)
         return self
 
     def score(self, history: Log, rows: IntArray) -> FloatArray:
         """Weighted sums over the neighbours, shape (b, items)."""
-        unit = _unit(weigh(self._problem.counts(history), self.config.counting))
+        unit = normalize(weigh(self._problem.counts(history), self.config.counting))
         kept = nearest(lambda block: (unit[block] @ self._unit).toarray(), self.config.neighbours, rows, len(self))
         return np.asarray((kept @ self._bought).toarray(), dtype=np.float32)
 
@@ -160,12 +161,12 @@ class _Ratings:
     @cached_property
     def unit_columns(self) -> sp.csr_array:
         """Transpose of the ratings scaled to length 1 per user, CSR of shape (items, users)."""
-        return sp.csr_array(_unit(self.ratings).T)
+        return sp.csr_array(normalize(self.ratings).T)
 
 
 def cosine(users: _Ratings, population: _Ratings) -> Similarity:
     """Cosine between ratings: a function from a block of the users to an array of shape (block, population)."""
-    unit = _unit(users.ratings)
+    unit = normalize(users.ratings)
     return lambda block: (unit[block] @ population.unit_columns).toarray()
 
 
@@ -217,14 +218,6 @@ def _keep(similarity: FloatArray, k: int, rows: IntArray) -> sp.csr_array:
     at, place = np.nonzero(values > 0)
     data = values[at, place].astype(np.float32)
     return sp.csr_array((data, (at, chosen[at, place])), shape=similarity.shape)
-
-
-def _unit(matrix: sp.csr_array) -> sp.csr_array:
-    """Rows scaled to length 1 (empty rows stay empty)."""
-    length = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
-    scale = np.divide(1, length, out=np.zeros_like(length), where=length > 0)
-    data = matrix.data * np.repeat(scale, np.diff(matrix.indptr))
-    return sp.csr_array((data.astype(np.float32), matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
 def _check(neighbours: int, choice: str, choices: tuple[str, ...], name: str, field: str) -> None:
