@@ -8,12 +8,18 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import filelock
 import pytest
 
 HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))
+
+from running import Finished  # noqa: E402
+
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 BROWSER_FLAGS = (
     "--headless",
@@ -62,3 +68,17 @@ def browse() -> Callable[..., str]:
         return subprocess.run(command, capture_output=True, text=True, timeout=90, check=True).stdout
 
     return run
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory) -> Finished:
+    """A whole run of ``python train.py`` on a small made-up shop, made by the first process of the tests that asks.
+
+    It is for reading. Who loads it brings a store of their own: an embedded one belongs to one program at a time.
+    """
+    base = tmp_path_factory.getbasetemp()
+    place = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "finished"
+    with filelock.FileLock(place.with_suffix(".lock")):
+        found = Finished.read(place) if (place / "seen.json").exists() else Finished.make(place)
+    assert found.code == 0, found.said
+    return found

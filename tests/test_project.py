@@ -36,6 +36,8 @@ ALLOWED = {
     "fusion": {"encoders"},
     "evaluation": {"data", "evidence"},
     "training": {"data", "evidence", "kg", "encoders", "fusion", "evaluation"},
+    "recommend": {"data", "evidence", "kg", "encoders", "fusion", "evaluation", "training"},
+    "export": {"data", "evidence", "kg", "encoders", "fusion", "evaluation", "training"},
     "conf": set(),
 }
 

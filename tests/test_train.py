@@ -9,19 +9,14 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
-import threading
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 import torch
 import yaml
+from running import BASELINES, HORIZON, LEVELS, ROOT, SETTINGS, SIZES, TEST_CUTOFF, start, write_settings
 from safetensors import safe_open
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -37,118 +32,17 @@ from training.ranks import device_count
 from training.run import levels_of
 from training.saved import load_model
 
-ROOT = Path(__file__).parents[1]
-LEVELS = ["category", "type", "product"]
-BASELINES = ["popularity", "recent_popularity", "item_cosine", "ease", "als", "lightgbm"]
-TEST_CUTOFF, HORIZON = 31, 6
-SIZES = {"products": 240, "users": 60, "departments": 4, "categories": 24, "types_per_category": 3}
-SIZES |= {"start_categories": 4, "later_categories": 3}
-SETTINGS = {
-    "data": {"source": "synthetic", "synthetic": SIZES},
-    "protocol": {
-        "train_cutoffs": [12, 16],
-        "validation_cutoff": 22,
-        "refit_cutoffs": [16, 24],
-        "test_cutoff": TEST_CUTOFF,
-        "horizon": HORIZON,
-    },
-    "copurchase": {"min_support": 2},
-    "store": {"heap": "256m"},
-    "text": {"sample": 4, "max_tokens": 16},
-    "model": {"dim": 8},
-    "optimiser": {"epochs": 5, "patience": 5, "batch_size": 8, "text_epochs": 1, "accelerator": "cpu"},
-    "baselines": {"names": BASELINES},
-    "seed": 3,
-}
-
-
-def surroundings():
-    """The environment of a person who has set nothing of ours."""
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("NEO4J_", "CROSSAISLE", "PL_"))}
-    return {**kept, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-
-
-@dataclass
-class Program:
-    """`train.py` in a process group of its own; all its descendants are remembered."""
-
-    process: subprocess.Popen
-    log: Path
-    family: dict[int, psutil.Process] = field(default_factory=dict)
-
-    def __post_init__(self):
-        self._watch = threading.Thread(target=self._remember, daemon=True)
-        self._watch.start()
-
-    def _remember(self):
-        while self.process.poll() is None:
-            try:
-                found = psutil.Process(self.process.pid).children(recursive=True)
-            except psutil.Error:
-                return
-            self.family |= {child.pid: child for child in found}
-            time.sleep(0.1)
-
-    def wait(self, seconds=240):
-        code = self.process.wait(seconds)
-        self._watch.join()
-        return code
-
-    def survivors(self, seconds=15.0):
-        """Descendants that are still there some time after the end."""
-        _, alive = psutil.wait_procs(list(self.family.values()), timeout=seconds)
-        return [child for child in alive if child.is_running() and child.status() != psutil.STATUS_ZOMBIE]
-
-    @property
-    def said(self):
-        return self.log.read_text(errors="replace")
-
-
-def start(folder, *arguments):
-    log = folder / f"log-{time.monotonic_ns()}"
-    with log.open("wb") as file:
-        process = subprocess.Popen(
-            [sys.executable, str(ROOT / "train.py"), *map(str, arguments)],
-            cwd=folder,
-            env=surroundings(),
-            stdout=file,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    return Program(process, log)
-
-
-def write_settings(path, folder, store):
-    given = {**SETTINGS, "text_cache": str(folder / "text"), "store": {**SETTINGS["store"], "home": str(store)}}
-    path.write_text(yaml.safe_dump(given))
-    return path
-
 
 def read(path):
     return json.loads(path.read_text())
 
 
 @pytest.fixture(scope="session")
-def place(tmp_path_factory):
-    """Where all runs of this file are made, and their text cache is."""
-    return tmp_path_factory.mktemp("runs")
-
-
-@dataclass
-class Finished:
-    folder: Path
-    program: Program
-    code: int
-
-
-@pytest.fixture(scope="session")
-def finished(place):
-    """The whole run."""
-    settings = write_settings(place / "settings.yaml", place, place / "graph")
-    program = start(place, "--config", settings, "--out", place / "run")
-    code = program.wait()
-    assert code == 0, program.said
-    return Finished(place / "run", program, code)
+def place(tmp_path_factory, finished):
+    """Where the other runs of this file are made; they find the texts encoded."""
+    place = tmp_path_factory.mktemp("runs")
+    (place / "text").symlink_to(finished.folder.parent / "text")
+    return place
 
 
 @pytest.fixture(scope="session")
@@ -179,15 +73,15 @@ def test_nothing_half_written_is_left(finished):
 
 
 def test_no_process_is_left(finished):
-    assert any("java" in (child.name() if child.is_running() else "java") for child in finished.program.family.values())
-    assert len(finished.program.family) >= 2
-    assert finished.program.survivors() == []
+    assert "java" in finished.family
+    assert len(finished.family) >= 2
+    assert finished.survivors == []
 
 
 def test_a_line_for_each_step(finished):
     for step in ("data", "graph", "text", "training", "final fit", "ranking", "baselines", "evaluation", "done"):
-        assert any(line.startswith(step) for line in finished.program.said.splitlines()), step
-    assert "Traceback" not in finished.program.said
+        assert any(line.startswith(step) for line in finished.said.splitlines()), step
+    assert "Traceback" not in finished.said
 
 
 def test_metrics_have_the_documented_form(metrics):
@@ -584,7 +478,13 @@ def test_resuming_with_other_settings(refused, tmp_path):
 def test_an_unreachable_store(place, finished):
     """As a person meets it: the whole program, whose baselines have begun when the store is asked."""
     program = start(
-        place, "--config", place / "settings.yaml", "--out", place / "lost", "--store.uri", "bolt://127.0.0.1:1"
+        place,
+        "--config",
+        finished.folder.parent / "settings.yaml",
+        "--out",
+        place / "lost",
+        "--store.uri",
+        "bolt://127.0.0.1:1",
     )
     assert program.wait() == 2, program.said
     assert "Traceback" not in program.said

@@ -22,6 +22,7 @@ from fusion.model import CrossAisle
 from training.build import ExampleStore
 from training.config import OptimiserConfig
 from training.datamodule import CutOffData
+from training.interrupt import InterruptBetweenSteps
 from training.module import InterestModule, TextPlan
 from training.ranks import device_count
 
@@ -144,7 +145,8 @@ class Phases:
         best = ModelCheckpoint(
             folder, "{epoch}", monitor=monitor, mode="max", save_last=True, save_on_train_epoch_end=True
         )
-        callbacks: list[Callback] = [_Epochs(self.seed, name, stop_after), best]
+        interrupt = InterruptBetweenSteps()
+        callbacks: list[Callback] = [interrupt, _Epochs(self.seed, name, stop_after), best]
         if monitor:
             callbacks.append(
                 EarlyStopping(monitor, mode="max", patience=config.patience, check_on_train_epoch_end=True)
@@ -153,7 +155,8 @@ class Phases:
             callbacks.append(RichProgressBar(leave=False))
         trainer = _trainer(config, self.folder / "logs", name, callbacks)
         last = folder / "last.ckpt"
-        _fit_or_interrupt(trainer, module, data, last if last.exists() else None)
+        with interrupt.listening():
+            _fit(trainer, module, data, last if last.exists() else None)
         score = None if best.best_model_score is None or monitor is None else float(best.best_model_score)
         weights = Path(best.best_model_path if monitor else best.last_model_path)
         kept = int(_checkpoint(weights)["epoch"]) + 1
@@ -163,7 +166,7 @@ class Phases:
         trainer.strategy.barrier()
 
 
-def _fit_or_interrupt(trainer: pl.Trainer, module: InterestModule, data: CutOffData, resume: Path | None) -> None:
+def _fit(trainer: pl.Trainer, module: InterestModule, data: CutOffData, resume: Path | None) -> None:
     """Fit; Lightning turns Ctrl-C into an exit, which is turned back."""
     try:
         with warnings.catch_warnings():
