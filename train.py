@@ -68,7 +68,7 @@ def with_presets(arguments: list[str]) -> list[str]:
 def _preset(before: str, argument: str) -> str:
     """Replace the name of a preset by its file, unless a file of that name is there."""
     flag, _, name = argument.rpartition("=")
-    if (flag or before) == "--config" and not Path(name).exists() and (PRESETS / f"{name}.yaml").is_file():
+    if (flag or before) == "--config" and not Path(name).is_file() and (PRESETS / f"{name}.yaml").is_file():
         return f"{flag}={PRESETS / f'{name}.yaml'}" if flag else str(PRESETS / f"{name}.yaml")
     return argument
 

@@ -112,8 +112,10 @@ def rank(
             remedy="Give an earlier cut-off, a longer horizon, or data with categories yet to try.",
         )
     ties = tie_order(problem.item_ids, seed)
-    batches = _batches(users, batch, len(problem))
-    lists = [_rank_batch(_masked_scores(scorer, problem, targets, rows), k, ties) for rows in batches]
+    lists = [
+        _rank_batch(_masked_scores(scorer, problem, targets, rows), k, ties)
+        for rows in batches(users, batch, len(problem))
+    ]
     items, scores = (np.concatenate(parts) for parts in zip(*lists, strict=True))
     return Rankings(users, items, scores, len(problem))
 
@@ -151,7 +153,8 @@ def top_k(scores: FloatArray, k: int, ties: IntArray) -> npt.NDArray[np.int64]:
     return chosen[np.lexsort((ties[chosen], -scores[chosen]))][:k]
 
 
-def _batches(users: IntArray, batch: int | None, n_items: int) -> Iterator[IntArray]:
+def batches(users: IntArray, batch: int | None, n_items: int) -> Iterator[IntArray]:
+    """The users, some at a time: as many as given, or as keep a score matrix under 4 million cells."""
     size = batch or max(1, min(1024, CELLS_PER_BATCH // max(n_items, 1)))
     for start in range(0, len(users), size):
         yield users[start : start + size]

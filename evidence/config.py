@@ -54,3 +54,20 @@ class WithinConfig:
     store_window: int = 8
     ease_regularisation: float = 500.0
     ease_max_items: int = 6000
+
+
+@dataclass
+class CandidateConfig:
+    """What evidence is counted for the candidates of a re-ranking.
+
+    Attributes:
+        neighbours: numbers of nearest users; what the first so many bought lately counts apart.
+        recent_windows: what "lately" means, in sevenths of the horizon.
+        ease_regularisation: λ of EASE, used where there are at most ``ease_max_items`` nodes.
+        ease_max_items: largest number of nodes for EASE.
+    """
+
+    neighbours: list[int] = field(default_factory=lambda: [100, 30])
+    recent_windows: list[int] = field(default_factory=lambda: [4])
+    ease_regularisation: float = 500.0
+    ease_max_items: int = 6000

@@ -57,27 +57,3 @@ def cosine_weights(interactions: sp.csr_array, shrinkage: float = 0.0) -> sp.csr
     rows, columns = gram.row[off], gram.col[off]
     data = gram.data[off] / (norms[rows] * norms[columns] + shrinkage)
     return sp.csr_array((data.astype(np.float32), (rows, columns)), shape=gram.shape)
-
-
-def user_neighbours(
-    batch: sp.csr_array, population: sp.csr_array, k: int, own_rows: npt.NDArray[np.int64]
-) -> FloatArray:
-    """Scores of the k nearest users by cosine: Σ over neighbours of similarity · their binary purchases.
-
-    Args:
-        batch: normalised histories of the asked users, shape (b, items).
-        population: normalised histories of all users, shape (users, items).
-        k: how many neighbours.
-        own_rows: each asked user's row in the population, −1 when not in it, shape (b,): nobody is
-            their own neighbour.
-
-    Returns:
-        Shape (b, items).
-    """
-    similarity = (batch @ population.T).toarray()
-    known = np.flatnonzero(own_rows >= 0)
-    similarity[known, own_rows[known]] = 0
-    k = min(k, similarity.shape[1] - 1)
-    limit = np.partition(similarity, -k, axis=1)[:, -k][:, None] if k > 0 else np.inf
-    kept = sp.csr_array(np.where(similarity >= limit, similarity, 0).astype(np.float32))
-    return np.asarray((kept @ (population > 0).astype(np.float32)).toarray(), dtype=np.float32)

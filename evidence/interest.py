@@ -14,8 +14,9 @@ from data.catalogue import Level
 from data.dataset import Dataset
 from data.log import Log
 from evidence.config import EvidenceConfig
-from evidence.cooccurrence import cosine_weights, ease_weights, user_neighbours
+from evidence.cooccurrence import cosine_weights, ease_weights
 from evidence.histories import by_store, map_values, row_shares, store_mix
+from evidence.neighbours import UserProfiles, nearest
 from evidence.popularity import adopters, buyers, first_times
 
 FloatArray = npt.NDArray[np.float32]
@@ -78,22 +79,14 @@ class InterestEvidence:
             "cosine": cosine,
             "cosine_normalised": cosine / (cosine.sum(axis=0, keepdims=True) + 1e-6),
         }
-        buyers_of = np.asarray(variants["binary"].sum(axis=0)).ravel()
-        self._idf = np.log((log.n_active + 1) / (buyers_of + 1)).astype(np.float32)
-        self._population = self._profile(variants["log"])
+        self._users = UserProfiles(variants["log"], log.n_active)
+        self._bought = variants["binary"]
 
     def profiles(self) -> FloatArray:
         """Each category's cosine with all categories, centred and of length 4, shape (categories, categories)."""
         centred = self._cosine["cosine"] - self._cosine["cosine"].mean(axis=0)
         length = np.linalg.norm(centred, axis=1, keepdims=True)
         return np.asarray(4 * centred / np.maximum(length, 1e-6), dtype=np.float32)
-
-    def _profile(self, counts: sp.csr_array) -> sp.csr_array:
-        """TF-IDF histories of length 1."""
-        weighted = sp.csr_array(counts.multiply(self._idf[None, :]))
-        norms = np.sqrt(np.asarray(weighted.multiply(weighted).sum(axis=1)).ravel())
-        scale = sp.dia_array((1 / np.maximum(norms, 1e-6)[None, :], [0]), shape=(len(norms), len(norms)))
-        return sp.csr_array(scale @ weighted, dtype=np.float32)
 
     # -- stores ------------------------------------------------------------------------------------------
 
@@ -233,9 +226,9 @@ class InterestEvidence:
         out = [variants[name] @ weights for (name, _), weights in self._ease.items()]
         out += [_log(variants["binary"] @ weights) for weights in self._cosine.values()]
         out.append(_max_similarity(variants["binary"], self._cosine["cosine"]))
-        profile = self._profile(variants["log"])
+        neighbours = nearest(self._users.similarity(variants["log"], rows), self.config.neighbours)
+        out.append(_log((neighbours @ self._bought).toarray()))
         half_life = self.config.periods(self.config.half_life)
-        out.append(_log(user_neighbours(profile, self._population, self.config.neighbours, rows)))
         mix = store_mix(history, self._n_stores, self.cutoff, half_life) if self._store_lift else None
         out += [mix @ lift for lift in self._store_lift if mix is not None]
         if self._parents is not None:

@@ -47,6 +47,19 @@ class HeadConfig:
 
 
 @dataclass
+class RerankConfig:
+    """The re-ranking of a user's best candidates below the interest level.
+
+    Attributes:
+        candidates: how many of each user; 0: no re-ranking.
+        hidden: width of the MLP over their evidence.
+    """
+
+    candidates: int = 300
+    hidden: int = 32
+
+
+@dataclass
 class ModelConfig:
     """The model's size and parts.
 
@@ -61,7 +74,9 @@ class ModelConfig:
         history: the history encoder.
         fusion: how modalities are joined.
         head: the interest head.
-        pair_evidence: whether the heads, at the interest level and below, see the per-pair evidence.
+        rerank: the re-ranking of the best candidates of the levels below the interest level.
+        pair_evidence: whether the heads, at the interest level and below, see the per-pair evidence; without it there
+            is no re-ranking either.
         within_weight: weight of the losses of the levels below the interest level.
         dropout: dropout on node and user vectors.
     """
@@ -72,6 +87,7 @@ class ModelConfig:
     history: HistoryConfig = field(default_factory=HistoryConfig)
     fusion: FusionConfig = field(default_factory=FusionConfig)
     head: HeadConfig = field(default_factory=HeadConfig)
+    rerank: RerankConfig = field(default_factory=RerankConfig)
     pair_evidence: bool = True
     within_weight: float = 1.0
     dropout: float = 0.2
@@ -81,5 +97,8 @@ class ModelConfig:
             raise InputError(f"{self.dim} is too few", where="model.dim", remedy="Give 1 or more.")
         if not self.modalities:
             raise InputError("no modality is left", where="model.modalities", remedy="Give graph, text or both.")
+        if self.rerank.candidates < 0 or self.rerank.candidates == 1:
+            found, remedy = f"{self.rerank.candidates} candidates", "Give 2 or more, or 0 for no re-ranking."
+            raise InputError(found, where="model.rerank.candidates", remedy=remedy)
         if not 0 <= self.dropout < 1:
             raise InputError(f"{self.dropout} is no share", where="model.dropout", remedy="Give 0 <= dropout < 1.")

@@ -13,6 +13,7 @@ from fusion.attention import ModalityFusion
 from fusion.config import ModelConfig
 from fusion.heads import InterestHead
 from fusion.joining import modality_fusion
+from fusion.rerank import RerankHead
 from fusion.standard import Standardise
 from fusion.within import WithinHead
 
@@ -25,11 +26,13 @@ class Step:
         label: the children's node label.
         item_features: width of the per-child evidence.
         pair_features: number of kinds of per-pair evidence.
+        rerank_features: width of the evidence on candidates; 0: they get no re-ranking.
     """
 
     label: str
     item_features: int
     pair_features: int
+    rerank_features: int = 0
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,13 @@ class CrossAisle(nn.Module):
             }
         )
         self.dropout = nn.Dropout(config.dropout)
+        self.rerank = nn.ModuleDict(
+            {
+                f"rerank_{step.label}": RerankHead(step.rerank_features, config.rerank.hidden)
+                for step in shape.steps
+                if step.rerank_features
+            }
+        )
 
     def _modalities(self, label: str) -> dict[str, int]:
         widths = {"graph": self.config.dim, "text": self.shape.text_dim, "id": self.config.dim}

@@ -16,13 +16,14 @@ from encoders.text import TextEncoder
 from encoders.text_bank import TextBank
 from encoders.text_cache import FrozenCache
 from evidence.config import EvidenceConfig
+from fusion.config import ModelConfig
 from fusion.model import CrossAisle, ModelShape, Step
 from kg.load import LoadReport, load_graph
 from kg.readback import GraphData, read_graphs
 from kg.schema import level_labels
 from kg.store import GraphStore
 from training.config import TrainConfig
-from training.cutoffs import Chain, CutOff, Examples
+from training.cutoffs import Chain, CutOff, Examples, rerank_names
 from training.graphs import ModelGraph, model_graph
 from training.module import TextPlan
 
@@ -82,7 +83,7 @@ def text_bank(config: TrainConfig, texts: list[str]) -> TextBank:
 
 def cutoff(config: TrainConfig, dataset: Dataset, chain: Chain, time: int, graph: ModelGraph) -> CutOff:
     """Everything that is known at a cut-off."""
-    return CutOff(dataset, chain, time, graph, evidence_config(config), config.within)
+    return CutOff(dataset, chain, time, graph, evidence_config(config), config.within, config.candidates)
 
 
 class ExampleStore:
@@ -93,10 +94,19 @@ class ExampleStore:
         dataset: the shop's data.
         chain: levels from the interest level down.
         graphs: by cut-off.
+        validation: the validation cut-off, which the final fit may learn from too, where it is made already.
     """
 
-    def __init__(self, config: TrainConfig, dataset: Dataset, chain: Chain, graphs: dict[int, ModelGraph]) -> None:
+    def __init__(
+        self,
+        config: TrainConfig,
+        dataset: Dataset,
+        chain: Chain,
+        graphs: dict[int, ModelGraph],
+        validation: CutOff | None = None,
+    ) -> None:
         self.config, self.dataset, self.chain, self.graphs = config, dataset, chain, graphs
+        self._known = {} if validation is None else {validation.time: validation}
         self._made: dict[int, tuple[Examples, list[Tensor]]] = {}
 
     def get(self, times: Iterable[int]) -> tuple[list[Examples], list[list[Tensor]]]:
@@ -106,21 +116,56 @@ class ExampleStore:
         made = [self._made[time] for time in times]
         return [examples for examples, _ in made], [items for _, items in made]
 
+    def kept(self, times: Iterable[int]) -> list[CutOff]:
+        """Those of the cut-offs whose candidates the re-ranking learns from, in order of time."""
+        examples, _ = self.get(latest(self.config, times))
+        return [one.cutoff for one in examples]
+
     def _make(self, time: int) -> tuple[Examples, list[Tensor]]:
-        one = cutoff(self.config, self.dataset, self.chain, time, self.graphs[time])
+        one = self._known.get(time) or cutoff(self.config, self.dataset, self.chain, time, self.graphs[time])
         items = [torch.from_numpy(step.items) for step in one.steps]
         rng = np.random.default_rng([self.config.seed, time])
         room = self.config.examples.cache_mb * 2**20 - sum(kept.pair_bytes for kept, _ in self._made.values())
-        return Examples(one, self.config.protocol.horizon, self.config.examples, room, rng), items
+        keep = time in rerank_cutoffs(self.config)
+        return Examples(one, self.config.protocol.horizon, self.config.examples, room, rng, keep), items
 
 
-def shape_of(dataset: Dataset, bank: TextBank, last: CutOff) -> ModelShape:
-    """The sizes that the data fixes, from the latest cut-off (whose graph has every relation)."""
+def rerank_cutoffs(config: TrainConfig) -> set[int]:
+    """Cut-offs whose candidates the re-ranking learns from: the latest for choosing, the latest for the final fit."""
+    if not reranks(config.model):
+        return set()
+    return {*latest(config, config.protocol.train_cutoffs), *latest(config, config.protocol.refit_cutoffs)}
+
+
+def latest(config: TrainConfig, times: Iterable[int]) -> list[int]:
+    """The latest of some cut-offs, as many as the re-ranking learns from."""
+    return sorted(times)[-config.examples.rerank_cutoffs :]
+
+
+def reranks(config: ModelConfig) -> bool:
+    """Whether candidates are ranked again."""
+    return config.rerank.candidates > 0 and config.pair_evidence
+
+
+def shape_of(dataset: Dataset, bank: TextBank, last: CutOff, reranked: bool = False) -> ModelShape:
+    """The sizes that the data fixes, from the latest cut-off (whose graph has every relation).
+
+    Args:
+        dataset: the shop's data.
+        bank: of its texts.
+        last: the latest cut-off.
+        reranked: whether candidates below the interest level are ranked again.
+    """
     labels = level_labels(dataset)
     contracted, interest = last.graph.contracted, last.interest
     steps = [
-        Step(PRODUCT if level is None else labels[level.name], len(evidence.item_names), len(evidence.pair_names))
-        for level, evidence in zip(last.chain.levels, last.steps, strict=True)
+        Step(
+            PRODUCT if level is None else labels[level.name],
+            len(evidence.item_names),
+            len(evidence.pair_names),
+            len(rerank_names(last, number)) if reranked else 0,
+        )
+        for number, (level, evidence) in enumerate(zip(last.chain.levels, last.steps, strict=True))
     ]
     interest_label = labels[dataset.catalogue.interest_level]
     return ModelShape(

@@ -11,7 +11,7 @@ from data.config import DataConfig
 from data.splits import ProtocolConfig
 from encoders.text_config import TextConfig
 from errors import InputError
-from evidence.config import EvidenceConfig, WithinConfig
+from evidence.config import CandidateConfig, EvidenceConfig, WithinConfig
 from fusion.config import ModelConfig
 from kg.config import CoPurchaseConfig, StoreConfig
 
@@ -43,11 +43,16 @@ class ExamplesConfig:
             choices among few siblings are cheap to list, among products dear.
         cache_mb: memory for the per-pair evidence of all training cut-offs; beyond it the evidence is computed
             anew for every batch.
+        rerank_cutoffs: latest cut-offs whose candidates the re-ranking learns from.
+        rerank_users: users at each of them, by step below the interest level counted from the top; as many judge it
+            on validation.
     """
 
     max_siblings: int = 50
     users_per_cutoff: list[int] = field(default_factory=lambda: [800, 250])
     cache_mb: int = 1500
+    rerank_cutoffs: int = 3
+    rerank_users: list[int] = field(default_factory=lambda: [1000, 350])
 
 
 @dataclass
@@ -64,6 +69,7 @@ class OptimiserConfig:
         text_lr: peak learning rate of the language model's tuned weights.
         text_epochs: epochs of the language model's tuning, from the best model with a frozen one.
         text_drift: weight of the squared distance between tuned and untuned text vectors.
+        rerank_epochs: most epochs of the re-ranking's heads; validation chooses the best of them, or none.
         weight_decay: of AdamW, on all weight matrices.
         warmup: share of the steps in which the learning rate rises; then it falls along a cosine.
         clip: largest norm of the gradient.
@@ -82,6 +88,7 @@ class OptimiserConfig:
     text_lr: float = 1e-4
     text_epochs: int = 1
     text_drift: float = 0.1
+    rerank_epochs: int = 8
     weight_decay: float = 0.1
     warmup: float = 0.3
     clip: float = 1.0
@@ -153,6 +160,7 @@ class TrainConfig:
         protocol: cut-offs in time.
         evidence: what is counted at the interest level.
         within: what is counted below the interest level.
+        candidates: what is counted for the re-ranking.
         text: the language model.
         model: the model's size and parts.
         examples: training examples.
@@ -169,6 +177,7 @@ class TrainConfig:
     protocol: ProtocolConfig = field(default_factory=ProtocolConfig)
     evidence: EvidenceConfig = field(default_factory=EvidenceConfig)
     within: WithinConfig = field(default_factory=WithinConfig)
+    candidates: CandidateConfig = field(default_factory=CandidateConfig)
     text: TextConfig = field(default_factory=TextConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
     examples: ExamplesConfig = field(default_factory=ExamplesConfig)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +15,8 @@ from data.dataset import Dataset
 from data.log import Log
 from data.splits import Targets, targets
 from errors import InputError
-from evidence.config import EvidenceConfig, WithinConfig
+from evidence.candidates import CandidateEvidence
+from evidence.config import CandidateConfig, EvidenceConfig, WithinConfig
 from evidence.interest import InterestEvidence
 from evidence.within import WithinEvidence
 from fusion.model import Evidence
@@ -63,6 +65,7 @@ class CutOff:
         graph: as known at the cut-off.
         evidence: what is counted at the interest level.
         within: what is counted below it.
+        candidates: what is counted for the candidates of a re-ranking, once it is asked for.
     """
 
     def __init__(
@@ -73,6 +76,7 @@ class CutOff:
         graph: ModelGraph,
         evidence: EvidenceConfig,
         within: WithinConfig,
+        candidates: CandidateConfig,
     ) -> None:
         catalogue = dataset.catalogue
         self.dataset, self.chain, self.time, self.graph = dataset, chain, cutoff, graph
@@ -81,10 +85,17 @@ class CutOff:
         self.items = torch.from_numpy(self.interest.items)
         self.profiles = torch.from_numpy(self.interest.profiles())
         self._known: dict[bytes, Evidence] | None = None
+        self._candidates = [
+            cache(partial(CandidateEvidence, dataset, level, cutoff, evidence, candidates)) for level in chain.levels
+        ]
         self.steps: list[WithinEvidence] = [
             WithinEvidence(dataset, level, parent, cutoff, evidence, within)
             for level, parent in zip(chain.levels, chain.parents, strict=True)
         ]
+
+    def candidates(self, step: int) -> CandidateEvidence:
+        """Evidence on the candidates of a step, fitted when first asked for."""
+        return self._candidates[step]()
 
     def remember(self) -> None:
         """Keep what `evidence` makes for users of the population, for a cut-off that is asked again and again."""
@@ -119,10 +130,16 @@ class CutOff:
         )
 
 
+def rerank_names(cutoff: CutOff, step: int) -> list[str]:
+    """Names of the evidence that the re-ranking is given of a candidate at a step."""
+    within = cutoff.steps[step]
+    return ["within", *within.item_names, *within.pair_names, *cutoff.candidates(step).names]
+
+
 class Examples:
     """A cut-off's training examples: users with targets, what they took up, and their choices further down.
 
-    The evidence below the interest level is let go once the choices are listed.
+    Unless it is kept, the evidence below the interest level is let go once the choices are listed.
 
     Args:
         cutoff: with the evidence of all levels.
@@ -130,13 +147,20 @@ class Examples:
         config: how many are listed.
         room: bytes that the kept per-pair evidence may take; beyond it the evidence is made anew for each batch.
         rng: source of the samples.
+        keep: whether candidates will be asked for.
 
     Raises:
         InputError: nobody has a target, so that there is nothing to learn and no scale to take.
     """
 
     def __init__(
-        self, cutoff: CutOff, horizon: int, config: ExamplesConfig, room: int, rng: np.random.Generator
+        self,
+        cutoff: CutOff,
+        horizon: int,
+        config: ExamplesConfig,
+        room: int,
+        rng: np.random.Generator,
+        keep: bool = False,
     ) -> None:
         dataset = cutoff.dataset
         self.cutoff = cutoff
@@ -150,7 +174,7 @@ class Examples:
             )
         self.unseen, self.hits = found.unseen, found.hits
         self.choices = [self._list(cutoff, step, horizon, config, rng) for step in range(len(cutoff.steps))]
-        cutoff.steps = []
+        cutoff.steps = cutoff.steps if keep else []
         own = cutoff.history.of_users(self.users)
         self._purchases, self.figures = cutoff.interest.purchases(own), cutoff.interest.users(own)
         size = 4 * len(self.users) * len(cutoff.interest.level) * len(cutoff.interest.pair_names)

@@ -155,9 +155,13 @@ class InterestModule(pl.LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """Heads, towers and, while it is tuned, the language model, each with its learning rate."""
-        head = [p for name, p in self.model.named_parameters() if name.startswith(("head.", "within."))]
-        tower = [p for name, p in self.model.named_parameters() if not name.startswith(("head.", "within."))]
+        """Heads, towers and, while it is tuned, the language model, each with its learning rate.
+
+        The heads of the re-ranking are trained apart (`training.rerank`).
+        """
+        heads = ("head.", "within.")
+        head = [p for name, p in self.model.named_parameters() if name.startswith(heads)]
+        tower = [p for name, p in self.model.named_parameters() if not name.startswith((*heads, "rerank."))]
         groups = [{"params": head, "lr": self.config.lr}, {"params": tower, "lr": self.config.tower_lr}]
         text = [p for p in self.bank.parameters() if p.requires_grad]
         if self.tune_text and text:

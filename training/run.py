@@ -27,13 +27,14 @@ from evaluation.ranking import Rankings, rank
 from evaluation.scorer import Problem
 from files import read_json
 from fusion.model import CrossAisle
-from training import baselines, build
+from training import baselines, build, ranks
 from training.config import TrainConfig
 from training.cost import CostLog
 from training.cutoffs import Chain, CutOff
 from training.graphs import ModelGraph
 from training.module import InterestModule, TextPlan
 from training.phases import PhaseResult, Phases, text_stage
+from training.rerank import Reranking, RerankResult
 from training.scorer import CrossAisleScorer
 
 OURS = "crossaisle"
@@ -47,11 +48,13 @@ class Trained:
         module: the final module.
         phases: what each phase found.
         text: what became of the language model's tuning, JSON-ready.
+        reranking: what became of the re-rankings, by label of the level.
     """
 
     module: InterestModule
     phases: list[PhaseResult]
     text: dict[str, Any]
+    reranking: dict[str, RerankResult]
 
 
 @dataclass(frozen=True)
@@ -148,10 +151,10 @@ class Job:
         config, chain = self.config, Chain.of(dataset)
         with self.cost.step("evidence") as line:
             validation = self._cutoff(dataset, chain, config.protocol.validation_cutoff, graphs)
-            store = build.ExampleStore(config, dataset, chain, graphs)
+            store = build.ExampleStore(config, dataset, chain, graphs, validation)
             examples, items = store.get(config.protocol.train_cutoffs)
             line.append(f"{sum(len(one.users) for one in examples):,} users at {len(examples)} cut-offs")
-        shape = build.shape_of(dataset, bank, validation)
+        shape = build.shape_of(dataset, bank, validation, build.reranks(config.model))
         torch.manual_seed(config.seed)
         model = CrossAisle(shape, config.model)
         build.fit_scales(model, examples, items, config.seed)
@@ -160,14 +163,17 @@ class Job:
         judge = Judge(dataset, validation, config.protocol.horizon)
         chosen, text = self._choose(phases, model, bank, plan, judge)
         found = chosen
+        module = InterestModule(model, bank, plan, [], config.optimiser, False, None)
+        reranking = self._rerank(module, store, validation)
         if config.protocol.refit_cutoffs:
             model.load_state_dict(start)
             found = found + self._refit(phases, model, bank, plan, store, chosen, text)
-        module = InterestModule(model, bank, plan, [], config.optimiser, False, None)
         if text["kept"]:
             bank.refresh()
+        if config.protocol.refit_cutoffs:
+            self._refit_reranking(module, store, reranking)
         test = self._cutoff(dataset, chain, config.protocol.test_cutoff, graphs)
-        return Trained(module.eval(), found, text), test
+        return Trained(module.eval(), found, text, reranking), test
 
     def _cutoff(self, dataset: Dataset, chain: Chain, moment: int, graphs: dict[int, ModelGraph]) -> CutOff:
         return build.cutoff(self.config, dataset, chain, moment, graphs[moment])
@@ -225,6 +231,30 @@ class Job:
                 )
             line.append(f"{len(times)} cut-offs, {found[0].epochs} epochs")
         return found
+
+    def _rerank(self, module: InterestModule, store: build.ExampleStore, validation: CutOff) -> dict[str, RerankResult]:
+        """Fit the heads that rank candidates again; those are kept that validation finds better with."""
+        if ranks.is_helper() or not len(module.model.rerank):
+            return {}
+        with self.cost.step("re-ranking") as line:
+            look = Reranking(self.config, store.dataset, module)
+            found = look.choose(store.kept(self.config.protocol.train_cutoffs), validation)
+            for label, result in found.items():
+                kept = f"{max(result.after):.4f}" if result.epochs else "not kept"
+                line.append(f"{label}: validation NDCG@20 {result.before:.4f} -> {kept}")
+        return found
+
+    def _refit_reranking(
+        self, module: InterestModule, store: build.ExampleStore, chosen: dict[str, RerankResult]
+    ) -> None:
+        """Fit them again on the latest cut-offs before the test, as long as validation found best."""
+        if not chosen:
+            return
+        with self.cost.step("re-ranking") as line:
+            look = Reranking(self.config, store.dataset, module)
+            cutoffs = store.kept(self.config.protocol.refit_cutoffs)
+            look.fit(cutoffs, {label: result.epochs for label, result in chosen.items()})
+            line.append(f"{len(cutoffs)} cut-offs")
 
     def test(
         self, dataset: Dataset, trained: Trained, cutoff: CutOff, process: BaseProcess | None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -14,6 +15,7 @@ from data.log import Log
 from data.splits import unseen_categories
 from evaluation.scorer import Problem, Scorer
 from fusion.model import Nodes
+from fusion.rerank import RerankHead
 from fusion.within import WithinHead
 from training.cutoffs import CutOff
 from training.module import InterestModule, to_device
@@ -31,8 +33,31 @@ class _Encoded:
     constant: list[FloatArray]
 
 
+@dataclass(frozen=True)
+class Candidates:
+    """The best items of some users at a step below the interest level, and what is known of them.
+
+    Attributes:
+        items: positions, shape (b, n).
+        log_p: before the re-ranking, shape (b, n), float32; −inf where a user has fewer.
+        evidence: shape (b, n, features), float32; named by `training.cutoffs.rerank_names`.
+    """
+
+    items: IntArray
+    log_p: FloatArray
+    evidence: FloatArray
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Self]) -> Self:
+        """One after the other."""
+        names = ("items", "log_p", "evidence")
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
 class CrossAisleScorer(Scorer):
     """Scores of the trained model: log p(category), + log p(type | category), + log p(product | type).
+
+    At each level below the interest level the best candidates are ranked again (`fusion.rerank`).
 
     Args:
         module: the trained module; put in evaluation mode.
@@ -102,16 +127,67 @@ class CrossAisleScorer(Scorer):
     @torch.inference_mode()
     def score(self, history: Log, rows: IntArray) -> FloatArray:
         """Log-probabilities of the level's items, shape (b, items); −inf in categories bought from before."""
+        scores, candidates = self._descend(history, rows)
+        return self._reranked(self.step, scores, candidates)
+
+    def candidates(self, history: Log, rows: IntArray) -> Candidates:
+        """The candidates of the fitted level, as its own re-ranking finds them.
+
+        Raises:
+            ValueError: the level has no re-ranking.
+        """
+        _, found = self._descend(history, rows)
+        if found is None:
+            raise ValueError("this level has no re-ranking")
+        return found
+
+    @torch.inference_mode()
+    def _descend(self, history: Log, rows: IntArray) -> tuple[FloatArray, Candidates | None]:
+        """Scores and candidates of the fitted level, before its own re-ranking but after those above."""
         parts, users = self.parts(history, rows)
         scores = _log_softmax(
             np.sum(list(parts.values()), axis=0), unseen_categories(history, self.cutoff.interest.level)
         )
-        encoded = self.encode()
+        encoded, found = self.encode(), None
         for step in range(self.step + 1):
-            within = self._within(step, history, users, encoded)
+            scores = self._reranked(step - 1, scores, found)
+            within, pairs = self._within(step, history, users, encoded)
             parent = self.cutoff.chain.parents[step]
             scores = np.where(parent >= 0, scores[:, np.maximum(parent, 0)], -np.inf) + within
-        return np.asarray(scores, dtype=np.float32)
+            found = self._candidates(step, history, rows, scores, [within, *pairs])
+        return np.asarray(scores, dtype=np.float32), found
+
+    def _rerank_head(self, step: int) -> RerankHead | None:
+        name = f"rerank_{self.module.model.shape.steps[step].label}"
+        if name not in self.module.model.rerank:
+            return None
+        head = self.module.model.rerank[name]
+        assert isinstance(head, RerankHead)
+        return head if head.kept else None
+
+    def _candidates(
+        self, step: int, history: Log, rows: IntArray, scores: FloatArray, columns: list[FloatArray]
+    ) -> Candidates | None:
+        """The best of each row of scores, shape (b, items), with the columns' values there and all other evidence."""
+        if self._rerank_head(step) is None:
+            return None
+        n = min(self.module.model.config.rerank.candidates, scores.shape[1])
+        items = np.argpartition(-scores, n - 1, axis=1)[:, :n]
+        within, *pairs = (np.take_along_axis(column, items, axis=1)[..., None] for column in columns)
+        of_item = self.cutoff.steps[step].items[items]
+        dear = self.cutoff.candidates(step).of(history, rows, items)
+        log_p = np.take_along_axis(scores, items, axis=1)
+        return Candidates(items, log_p, np.concatenate([within, of_item, *pairs, dear], axis=2))
+
+    def _reranked(self, step: int, scores: FloatArray, candidates: Candidates | None) -> FloatArray:
+        """Scores of shape (b, items) with the candidates' own ones in their places."""
+        if candidates is None:
+            return scores
+        head, device = self._rerank_head(step), self.module.device
+        assert head is not None
+        log_p, evidence = (torch.from_numpy(part).to(device) for part in (candidates.log_p, candidates.evidence))
+        np.put_along_axis(scores, candidates.items, head(log_p, evidence).float().cpu().numpy(), axis=1)
+        return scores
 
     @torch.inference_mode()
     def parts(self, history: Log, rows: IntArray) -> tuple[dict[str, FloatArray], Tensor]:
@@ -122,8 +198,8 @@ class CrossAisleScorer(Scorer):
         parts = self.module.model.interest(encoded.nodes, users, evidence)
         return {name: part.float().cpu().numpy() for name, part in parts.items()}, users
 
-    def _within(self, step: int, history: Log, users: Tensor, encoded: _Encoded) -> FloatArray:
-        """log p(child | parent) of all children, shape (b, children)."""
+    def _within(self, step: int, history: Log, users: Tensor, encoded: _Encoded) -> tuple[FloatArray, list[FloatArray]]:
+        """log p(child | parent) of all children, and the evidence of each kind, each of shape (b, children)."""
         head, evidence = self._head(step), self.cutoff.steps[step]
         scores = (head.of_user(users) @ encoded.vectors[step].T).float().cpu().numpy()
         scores += encoded.constant[step]
@@ -131,9 +207,10 @@ class CrossAisleScorer(Scorer):
             tensor.detach().cpu().numpy()
             for tensor in (head.pair.weight[0], head.pair_scale.mean, head.pair_scale.scale)
         )
-        for i, pair in enumerate(evidence.pairs(history)):
+        pairs = evidence.pairs(history)
+        for i, pair in enumerate(pairs):
             scores += weight[i] * np.clip((pair - mean[i]) * scale[i], -6, 6)
-        return _log_share(scores, evidence.parent)
+        return _log_share(scores, evidence.parent), pairs
 
 
 def _log_softmax(scores: FloatArray, allowed: npt.NDArray[np.bool_]) -> FloatArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ def metrics(levels: dict[str, LevelResult], trained: Trained, attention: dict[st
     found["validation"] = {phase.name: phase.validation for phase in trained.phases}
     found["epochs"] = {phase.name: phase.epochs for phase in trained.phases}
     found["text"] = trained.text
+    found["reranking"] = {label: asdict(result) for label, result in trained.reranking.items()}
     found["attention"] = attention
     found["baselines"] = {name: level.baselines for name, level in levels.items()}
     return found

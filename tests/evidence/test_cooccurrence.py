@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from evidence.cooccurrence import cosine_weights, ease_weights, user_neighbours
+from evidence.cooccurrence import cosine_weights, ease_weights
 
 X = np.array([[1, 1, 0, 0], [1, 0, 1, 0], [1, 1, 1, 0], [0, 1, 1, 1], [1, 1, 0, 1]], dtype=np.float32)
 
@@ -32,27 +32,3 @@ def test_cosine_of_an_item_nobody_bought():
     found = cosine_weights(sp.csr_array(np.array([[1, 0], [1, 0]], dtype=np.float32)))
     assert np.isfinite(found.data).all()
     assert found.nnz == 0
-
-
-def unit(matrix):
-    return sp.csr_array(matrix / np.linalg.norm(matrix, axis=1, keepdims=True))
-
-
-@pytest.mark.parametrize("k", [1, 2, 3])
-def test_user_neighbours_brute_force(k):
-    similarity = np.asarray((unit(X) @ unit(X).T).toarray())
-    np.fill_diagonal(similarity, 0)
-    found = user_neighbours(unit(X), unit(X), k, np.arange(5))
-    for user in range(5):
-        limit = np.sort(similarity[user])[-k]
-        kept = np.where(similarity[user] >= limit, similarity[user], 0)
-        np.testing.assert_allclose(found[user], kept @ (X > 0), atol=1e-6)
-
-
-def test_a_stranger_may_equal_somebody():
-    found = user_neighbours(unit(X[:1]), unit(X), 1, np.array([-1]))
-    np.testing.assert_allclose(found[0], X[0], atol=1e-6)
-
-
-def test_a_population_of_one_has_no_neighbours_for_itself():
-    assert user_neighbours(unit(X[:1]), unit(X[:1]), 5, np.array([0])).sum() == 0

@@ -13,7 +13,7 @@ from data.config import DataConfig, SyntheticConfig
 from data.dataset import Dataset
 from data.splits import ProtocolConfig
 from encoders.text_config import TextConfig
-from fusion.config import ModelConfig
+from fusion.config import ModelConfig, RerankConfig
 from kg.config import CoPurchaseConfig, StoreConfig
 from training import build
 from training.config import OptimiserConfig, TrainConfig
@@ -39,7 +39,7 @@ def settings(folder):
             horizon=6,
         ),
         text=TextConfig(strategy="lora", sample=8, max_tokens=16, precision="fp32"),
-        model=ModelConfig(dim=12, modalities=["graph", "text", "collaborative"]),
+        model=ModelConfig(dim=12, modalities=["graph", "text", "collaborative"], rerank=RerankConfig(20, 8)),
         optimiser=OptimiserConfig(epochs=2, batch_size=16, text_epochs=1, accelerator="cpu"),
         text_cache=str(folder / "text"),
     )

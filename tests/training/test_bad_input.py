@@ -13,7 +13,7 @@ from data.dataset import Dataset
 from data.load import load
 from data.splits import ProtocolConfig
 from errors import InputError
-from evidence.config import EvidenceConfig, WithinConfig
+from evidence.config import CandidateConfig, EvidenceConfig, WithinConfig
 from training.config import ExamplesConfig, TrainConfig
 from training.cutoffs import Chain, CutOff, Examples
 from training.run import Job, Judge, check_levels
@@ -79,7 +79,7 @@ def test_a_validation_without_targets_is_refused(shop):
 
 def test_a_training_cutoff_without_targets_is_refused(shop):
     late = SIZES.periods
-    cutoff = CutOff(shop, Chain.of(shop), late, None, EvidenceConfig(horizon=6), WithinConfig())
+    cutoff = CutOff(shop, Chain.of(shop), late, None, EvidenceConfig(horizon=6), WithinConfig(), CandidateConfig())
     with pytest.raises(InputError, match=f"nobody buys .* from training cut-off {late}\n  Leave this cut-off out"):
         Examples(cutoff, 6, ExamplesConfig(), 0, np.random.default_rng(0))
 

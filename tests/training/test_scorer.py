@@ -84,13 +84,26 @@ def test_levels_in_any_order(run):
         )
 
 
-def test_categories_are_probabilities(run):
-    total = np.exp(everybody(run, "category").astype(float)).sum(axis=1)
+@pytest.mark.parametrize("level", LEVELS)
+def test_scores_are_log_probabilities(run, level):
+    total = np.exp(everybody(run, level).astype(float)).sum(axis=1)
     np.testing.assert_allclose(total, 1, rtol=1e-4)
 
 
+@pytest.fixture
+def not_reranked(run):
+    """For one test, no level is ranked again."""
+    heads = list(run.trained.module.model.rerank.values())
+    before = [bool(head.kept) for head in heads]
+    for head in heads:
+        head.kept.fill_(False)
+    yield
+    for head, kept in zip(heads, before, strict=True):
+        head.kept.fill_(kept)
+
+
 @pytest.mark.parametrize(("lower", "upper", "step"), [("type", "category", 0), ("product", "type", 1)])
-def test_children_add_up_to_their_parent(run, lower, upper, step):
+def test_children_add_up_to_their_parent(run, not_reranked, lower, upper, step):
     children, parents = (np.exp(everybody(run, level).astype(float)) for level in (lower, upper))
     parent = run.cutoff.chain.parents[step]
     total = np.stack([np.bincount(parent, row, minlength=parents.shape[1]) for row in children])

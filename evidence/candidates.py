@@ -1,0 +1,130 @@
+"""Evidence that is dear to have for every pair: only a few hundred candidates of each user have it."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import scipy.sparse as sp
+
+from data.catalogue import Level
+from data.dataset import Dataset
+from data.log import Log
+from evidence.config import CandidateConfig, EvidenceConfig
+from evidence.cooccurrence import ease_weights
+from evidence.histories import map_values
+from evidence.interest import USERS_OF_LAMBDA
+from evidence.neighbours import UserProfiles, nearest
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+
+
+class CandidateEvidence:
+    """Co-occurrence at a level below the interest level, for candidates, at one cut-off.
+
+    - ``similar_users``: Σ_v s_uv · [v bought i], s_uv the cosine of the users' TF-IDF histories of products;
+    - ``neighbours_K``: the same over the K nearest users; ``neighbours_K_W``: counting what they bought in the last W
+      sevenths of a horizon alone;
+    - ``cosine``: Σ_j∈history cos(i, j) / √n_j over the level's nodes, so that what few (n_j) bought tells more; made
+      by way of the users, (x_u D² Bᵀ) (B D) with binary purchases B and D the inverse lengths of its columns;
+    - ``ease_VARIANT``: EASE scores of the binary, log and recency-weighted history, where there are few enough nodes.
+
+    All but EASE are logs, log(1 + ·).
+
+    Args:
+        dataset: the shop's data; only interactions before the cut-off are looked at.
+        level: of the candidates; None means products.
+        cutoff: moment of prediction.
+        windows: horizon and half-life, shared with the interest level.
+        config: what to count.
+    """
+
+    def __init__(
+        self, dataset: Dataset, level: Level | None, cutoff: int, windows: EvidenceConfig, config: CandidateConfig
+    ) -> None:
+        self.windows, self.config, self.cutoff = windows, config, cutoff
+        n_products = len(dataset.catalogue.product_ids)
+        self._products = sp.eye_array(n_products, dtype=np.float32, format="csr")
+        self._of_product = self._products if level is None else level.of_product
+        log = dataset.log.before(cutoff)
+        self._users = UserProfiles(self._logs(log), log.n_active)
+        bought = self._bought(log)
+        lengths = np.sqrt(np.bincount(bought.indices, minlength=bought.shape[1]))
+        self._scale = (1 / np.maximum(lengths, 1)).astype(np.float32)
+        self._unit = self._scaled(bought)
+        recent = [self._bought(log, windows.periods(window)) for window in config.recent_windows]
+        self._purchases = [sp.csc_array(matrix) for matrix in (bought, *recent)]
+        self._unit_columns = sp.csc_array(self._unit)
+        self._ease = self._fit_ease(log) if self._of_product.shape[1] <= config.ease_max_items else {}
+
+    def _logs(self, history: Log) -> sp.csr_array:
+        return map_values(history.counts(self._products), np.log1p)
+
+    def _bought(self, history: Log, last: int | None = None) -> sp.csr_array:
+        """Binary purchases, of the last so many periods or all, CSR of shape (users, nodes)."""
+        part = history if last is None else history.between(self.cutoff - last, self.cutoff)
+        return map_values(part.counts(self._of_product), np.sign)
+
+    def _scaled(self, bought: sp.csr_array) -> sp.csr_array:
+        return sp.csr_array((self._scale[bought.indices], bought.indices, bought.indptr), shape=bought.shape)
+
+    # -- EASE --------------------------------------------------------------------------------------------
+
+    def _variants(self, history: Log) -> dict[str, sp.csr_array]:
+        age = (self.cutoff - history.time).astype(np.float32)
+        decay = np.exp2(-age / self.windows.periods(self.windows.half_life)).astype(np.float32)
+        counts = history.counts(self._of_product)
+        recent = history.counts(self._of_product, decay)
+        return {
+            "binary": map_values(counts, np.sign),
+            "log": map_values(counts, np.log1p),
+            "recent": map_values(recent, np.log1p),
+        }
+
+    def _fit_ease(self, log: Log) -> dict[str, FloatArray]:
+        strength = self.config.ease_regularisation * log.n_active / USERS_OF_LAMBDA
+        return {name: ease_weights(matrix, strength) for name, matrix in self._variants(log).items()}
+
+    # -- pairs -------------------------------------------------------------------------------------------
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the last axis of `of`."""
+        found = ["similar_users", "cosine"]
+        found += [f"neighbours_{k}" for k in self.config.neighbours]
+        found += [f"neighbours_{self.config.neighbours[0]}_{window}" for window in self.config.recent_windows]
+        return found + [f"ease_{name}" for name in self._ease]
+
+    def of(self, history: Log, rows: IntArray, candidates: IntArray) -> FloatArray:
+        """Evidence of each user's candidates.
+
+        Args:
+            history: the users' interactions before the cut-off, users numbered 0 … b − 1.
+            rows: their rows in the population, −1 for strangers, shape (b,).
+            candidates: positions of the items, shape (b, n).
+
+        Returns:
+            Shape (b, n, len(names)).
+        """
+        asked, place = np.unique(candidates, return_inverse=True)
+        place = place.reshape(candidates.shape)
+        columns = [np.log1p(scores) for scores in self._co_purchases(history, rows, asked)]
+        variants = self._variants(history) if self._ease else {}
+        columns += [variants[name] @ weights[:, asked] for name, weights in self._ease.items()]
+        picked = [np.take_along_axis(np.asarray(column), place, axis=1) for column in columns]
+        return np.stack(picked, axis=2).astype(np.float32)
+
+    def _co_purchases(self, history: Log, rows: IntArray, asked: IntArray) -> list[FloatArray]:
+        """Sums over users, each of shape (b, asked)."""
+        similarity = self._users.similarity(self._logs(history), rows)
+        bought, *recent = (matrix[:, asked] for matrix in self._purchases)
+        common = (self._scaled(self._bought(history)) @ self._unit.T).toarray()
+        kept = [nearest(similarity, k) for k in self.config.neighbours]
+        sums = [_product(similarity, bought), _product(common, self._unit_columns[:, asked])]
+        sums += [(weights @ bought).toarray() for weights in kept]
+        return sums + [(kept[0] @ matrix).toarray() for matrix in recent]
+
+
+def _product(dense: FloatArray, sparse: sp.csc_array) -> FloatArray:
+    """dense @ sparse, row-major."""
+    return np.ascontiguousarray((sparse.T @ dense.T).T, dtype=np.float32)
