@@ -58,21 +58,23 @@ def _moved(protocol: ProtocolConfig, test_cutoff: int, log: Log) -> ProtocolConf
         what = f"window {test_cutoff} lies outside the data, which spans periods {first} to {last}"
         raise InputError(what, where=WHERE, remedy="Give cut-offs with interactions before and after them.")
     earliest = first + protocol.horizon
-    cutoffs = {name: getattr(protocol, name) for name in ("train_cutoffs", "refit_cutoffs")}
-    moved = {name: [time + shift for time in times if time + shift >= earliest] for name, times in cutoffs.items()}
-    for name, times in cutoffs.items():
-        if times and not moved[name]:
-            enough = protocol.test_cutoff + earliest - max(times)
-            what = (
-                f"window {test_cutoff} has no cut-off left in {name} with a horizon ({protocol.horizon}) of data before"
-            )
-            remedy = f"Give windows from {enough} on, or later {name}: they are moved along with the window."
-            raise InputError(what, where=WHERE, remedy=remedy)
     return replace(
         protocol,
         test_cutoff=test_cutoff,
         test_cutoffs=None,
         validation_cutoff=protocol.validation_cutoff + shift,
-        train_cutoffs=moved["train_cutoffs"],
-        refit_cutoffs=moved["refit_cutoffs"],
+        train_cutoffs=_kept("train_cutoffs", protocol, shift, earliest),
+        refit_cutoffs=_kept("refit_cutoffs", protocol, shift, earliest),
     )
+
+
+def _kept(name: str, protocol: ProtocolConfig, shift: int, earliest: int) -> list[int]:
+    """The moved cut-offs of a field, without those before the earliest one."""
+    times = getattr(protocol, name)
+    kept = [time + shift for time in times if time + shift >= earliest]
+    if times and not kept:
+        what = f"window {protocol.test_cutoff + shift} leaves no cut-off in {name} with a horizon of data before it"
+        enough = protocol.test_cutoff + earliest - max(times)
+        remedy = f"Give windows from {enough} on, or later {name}: they are moved along with the window."
+        raise InputError(what, where=WHERE, remedy=remedy)
+    return kept

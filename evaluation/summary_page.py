@@ -19,7 +19,7 @@ from evaluation.report import OURS, decimal, forest_chart, group_chart, many, me
 METHOD = (
     "Mean: over windows, of the mean over seeds. ± windows: standard deviation between the windows' means. ± seeds: "
     "standard deviation between trainings of one window; baselines are trained once for each window. Lead: CrossAisle "
-    "minus the model, per user and window, averaged over the seeds; 95% interval by paired bootstrap of the users, each "
+    "minus the model, per user and window, averaged over the seeds; 95% interval by paired bootstrap of users, each "
     "with all their windows, 10,000 resamples."
 )
 
