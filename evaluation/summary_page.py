@@ -23,6 +23,13 @@ METHOD = (
     "with all their windows, 10,000 resamples."
 )
 
+CALIBRATION = (
+    "Told: exp(score), the probability that one of the customer's new purchases, given that there is one, falls on the "
+    "category; it is a softmax over the unseen categories and not the chance that the customer buys from the category at "
+    "all. Found: the share of the customer's targets that the category is (1 / n for each of n targets, 0 for what is "
+    "none). Means over pairs of customer and listed candidate (the top 100), in bins of equal numbers of pairs."
+)
+
 
 def csv(found: Mapping[str, Any]) -> str:
     """One row for each level, model and metric."""
@@ -40,7 +47,8 @@ def csv(found: Mapping[str, Any]) -> str:
 def markdown(found: Mapping[str, Any]) -> str:
     """The tables as a document of its own."""
     levels = [part for level in found["test"] for part in (f"## {headline(found, level)}", *level_blocks(found, level))]
-    return "\n\n".join(["# Several windows and seeds", introduction(found), METHOD, *levels]) + "\n"
+    blocks = ["# Several windows and seeds", introduction(found), METHOD, *levels, *_calibration(found)]
+    return "\n\n".join(blocks) + "\n"
 
 
 def introduction(found: Mapping[str, Any]) -> str:
@@ -107,6 +115,18 @@ def _by_activity(found: Mapping[str, Any], level: str) -> tuple[list[str], list[
     buckets = {label: part["users"] for label, part in by[OURS].items() if part["users"]}
     rows = [[named(model), *(decimal(by[model][label][METRICS[0]]) for label in buckets)] for model in order]
     return ["model", *(f"{label} ({whole(users)})" for label, users in buckets.items())], rows
+
+
+def _calibration(found: Mapping[str, Any]) -> list[str]:
+    """Told and found shares of the targets at the interest level."""
+    level, of = next(iter(found["test"])), found["reliability"]
+    bins = zip(of["told"], of["found"], of["pairs"], strict=True)
+    rows = [[decimal(told), decimal(share), whole(pairs)] for told, share, pairs in bins]
+    return [
+        f"## Are the probabilities right? {named(level).capitalize()} level",
+        f"{CALIBRATION} Expected calibration error {decimal(of['ece'])}.",
+        markdown_table(["told", "found", "pairs"], rows),
+    ]
 
 
 def _verdict(found: Mapping[str, Any], level: str) -> str:

@@ -120,7 +120,7 @@ def test_it_covers_the_truth_about_95_times_in_100():
     ids=["no users", "empty window", "user without a window", "part of the figures", "infinite"],
 )
 def test_gaps_in_the_figures_are_refused(values):
-    with pytest.raises(ValueError, match="each window needs a user|some quantities"):
+    with pytest.raises(ValueError, match=r"each window needs a user|some quantities"):
         bootstrap_windows(values, 10)
 
 
