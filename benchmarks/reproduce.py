@@ -58,7 +58,6 @@ class Plan:
         seeds: of its trainings.
         variants: of the ablation; none: all.
         quick: the figures mean nothing.
-        arguments: that this command was given.
     """
 
     out: Path
@@ -68,7 +67,6 @@ class Plan:
     seeds: Sequence[int]
     variants: Sequence[str]
     quick: bool
-    arguments: Sequence[str]
 
     def commands(self) -> list[list[str]]:
         """The commands, the most telling ones first; later ones take up the runs of earlier ones."""
@@ -143,7 +141,7 @@ def write(plan: Plan) -> None:
 
 
 def _origin(plan: Plan) -> str:
-    command = " ".join(["python benchmarks/reproduce.py", *plan.arguments])
+    command = "python benchmarks/reproduce.py" + " --quick" * plan.quick + " --amazon DIR" * (len(plan.shops) > 1)
     revisions = sorted({str(facts["git_revision"]) for _, facts in _environments(plan)})
     code = f" Revision of the code: {', '.join(revisions)}." if revisions else ""
     return f"Written by `{command}` from its runs, not by hand.{code}"
@@ -198,7 +196,7 @@ def _environments(plan: Plan) -> list[tuple[Path, dict[str, Any]]]:
     return [(file.parent, read_json(file)) for file in files if not file.parent.name.endswith(".partial")]
 
 
-def plan_of(given: argparse.Namespace, arguments: Sequence[str]) -> Plan:
+def plan_of(given: argparse.Namespace) -> Plan:
     """What is to be run.
 
     Raises:
@@ -222,7 +220,6 @@ def plan_of(given: argparse.Namespace, arguments: Sequence[str]) -> Plan:
         [0] if given.quick else [0, 1, 2],
         ["no_graph", "no_text"] if given.quick else [],
         given.quick,
-        arguments,
     )
 
 
@@ -243,9 +240,8 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0, 2 when something given is wrong, or 130 after Ctrl-C.
     """
-    told = sys.argv[1:] if arguments is None else arguments
     try:
-        return reproduce(plan_of(build_arguments().parse_args(told), told))
+        return reproduce(plan_of(build_arguments().parse_args(arguments)))
     except InputError as error:
         print(error, file=sys.stderr)
         return 2

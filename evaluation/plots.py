@@ -64,7 +64,7 @@ def picture(paint: Callable[[Axes], None], path: Path) -> None:
 def _paint_history(groups: Mapping[str, Mapping[str, Mapping[str, float | None]]], axes: Axes) -> None:
     buckets = {label: part["users"] for label, part in groups[OURS].items() if part["users"]}
     for at, (model, by) in enumerate(groups.items()):
-        values = [by[label][METRICS[0]] for label in buckets]
+        values = [by[label][METRICS[0]] or 0.0 for label in buckets]
         axes.plot(range(len(buckets)), values, label=named(model), **LINES[at])
     axes.set_xticks(range(len(buckets)), [f"{label}\n{whole(users)}" for label, users in buckets.items()])
     axes.set_xlabel("baskets in the history; below: customers")

@@ -25,7 +25,7 @@ METHOD = (
 
 CALIBRATION = (
     "Told: exp(score), the probability that one of the customer's new purchases, given that there is one, falls on the "
-    "category; it is a softmax over the unseen categories and not the chance that the customer buys from the category at "
+    "category; it is a softmax over the unseen categories and not the chance of a purchase from it at "
     "all. Found: the share of the customer's targets that the category is (1 / n for each of n targets, 0 for what is "
     "none). Means over pairs of customer and listed candidate (the top 100), in bins of equal numbers of pairs."
 )

@@ -177,15 +177,6 @@ def test_finished_runs_of_other_settings_are_refused(made):
     assert "31-3" in said
 
 
-def test_baselines_of_other_settings_are_made_anew(made, tmp_path):
-    from training.windows import _keep_or_empty
-
-    for facts, kept in (({"seed": 3}, False), ({"seed": 3}, True), ({"seed": 4}, False)):
-        _keep_or_empty(tmp_path / "31", facts)
-        assert (tmp_path / "31" / "category").exists() == kept
-        (tmp_path / "31" / "category").mkdir(exist_ok=True)
-
-
 def test_a_run_is_no_place_for_several(made):
     code, said = made("--out", str(made.folder / "31-3"))
     assert code == 2

@@ -66,7 +66,9 @@ def run_windows(parser: ArgumentParser, parsed: Namespace) -> int:
         if planned.folder.final.exists():
             check_data(dataset.fingerprint, planned.folder.final)
     with locked(to, "--out"):
-        say("folder", f"{to}; the same command with --out {to} goes on where it is ended")
+        say(
+            "folder", f"{to}" if parsed.out else f"{to}; after an interruption the same command with --out {to} goes on"
+        )
         for protocol in protocols:
             _keep_or_empty(_baselines(to, protocol), _made_from(config, protocol, dataset, seeds[0]))
         code = train_all(parser, plan, "window")
