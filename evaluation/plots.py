@@ -67,7 +67,7 @@ def _paint_history(groups: Mapping[str, Mapping[str, Mapping[str, float | None]]
         values = [by[label][METRICS[0]] or 0.0 for label in buckets]
         axes.plot(range(len(buckets)), values, label=named(model), **LINES[at])
     axes.set_xticks(range(len(buckets)), [f"{label}\n{whole(users)}" for label, users in buckets.items()])
-    axes.set_xlabel("baskets in the history; below: customers")
+    axes.set_xlabel("baskets in the history; below: customers, of all windows")
     axes.set_ylabel(metric_name(METRICS[0]))
     axes.set_ylim(bottom=0)
     axes.legend(loc="best")

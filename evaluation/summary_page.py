@@ -30,6 +30,8 @@ CALIBRATION = (
     "none). Means over pairs of customer and listed candidate (the top 100), in bins of equal numbers of pairs."
 )
 
+ACTIVITY = "NDCG@20 by number of baskets in the history (behind it the customers, a customer of two windows twice)"
+
 
 def csv(found: Mapping[str, Any]) -> str:
     """One row for each level, model and metric."""
@@ -75,7 +77,7 @@ def level_blocks(found: Mapping[str, Any], level: str) -> list[str]:
     blocks = [_verdict(found, level), markdown_table(head, rows)]
     if len(found["protocol"]) > 1:
         blocks += ["NDCG@20 by window (mean over seeds):", markdown_table(*_by_window(found, level))]
-    return [*blocks, "NDCG@20 by number of baskets in the history:", markdown_table(*_by_activity(found, level))]
+    return [*blocks, f"{ACTIVITY}:", markdown_table(*_by_activity(found, level))]
 
 
 def level_table(found: Mapping[str, Any], level: str) -> tuple[list[str], list[list[str]]]:
@@ -153,7 +155,7 @@ def _page_level(found: Mapping[str, Any], level: str) -> dict[str, Any]:
     tables = {"": level_table(found, level), "NDCG@20 by window": _by_window(found, level)}
     gaps, groups = found["difference"][level], found["by_activity"][level]
     charts = [*([forest_chart(level, gaps)] if gaps else []), group_chart(level, groups)]
-    tables["NDCG@20 by number of baskets in the history"] = _by_activity(found, level)
+    tables[ACTIVITY] = _by_activity(found, level)
     return {
         "headline": headline(found, level), "verdict": _verdict(found, level), "tables": tables, "charts": charts
     }  # fmt: skip

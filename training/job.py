@@ -135,7 +135,7 @@ def _help(config: TrainConfig) -> int:
 
 def _save(config: TrainConfig, folder: RunFolder, trained: Trained, facts: dict[str, Any], dataset: Dataset) -> None:
     described = {
-        "protocol": asdict(config.protocol),
+        "protocol": {name: value for name, value in asdict(config.protocol).items() if value is not None},
         "levels": level_labels(dataset),
         "interest_level": dataset.catalogue.interest_level,
         "data_fingerprint": facts["data_fingerprint"],
