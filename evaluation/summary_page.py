@@ -77,7 +77,7 @@ def level_blocks(found: Mapping[str, Any], level: str) -> list[str]:
     blocks = [_verdict(found, level), markdown_table(head, rows)]
     if len(found["protocol"]) > 1:
         blocks += ["NDCG@20 by window (mean over seeds):", markdown_table(*_by_window(found, level))]
-    return [*blocks, f"{ACTIVITY}:", markdown_table(*_by_activity(found, level))]
+    return [*blocks, f"{ACTIVITY}:", markdown_table(*_by_activity(found, level)), where_it_loses(found, level)]
 
 
 def level_table(found: Mapping[str, Any], level: str) -> tuple[list[str], list[list[str]]]:
@@ -106,10 +106,33 @@ def _order(found: Mapping[str, Any], level: str) -> list[str]:
     return sorted(of, key=lambda model: (model != OURS, -of[model][METRICS[0]]["mean"]))
 
 
+def where_it_loses(found: Mapping[str, Any], level: str) -> str:
+    """The windows and lengths of history in which a baseline's mean is above ours, in a sentence."""
+    by = found["by_activity"][level]
+    parts = {f"window {window}": _means(found, level, window) for window in found["protocol"]}
+    sizes = {label: part["users"] for label, part in by[OURS].items() if part["users"]}
+    for label, users in sizes.items():
+        name = f"{label} baskets ({whole(users)} customers)"
+        parts[name] = {model: by[model][label][METRICS[0]] for model in _order(found, level)}
+    lost = [_lost(name, of) for name, of in parts.items() if max(of, key=lambda model: of[model]) != OURS]
+    return f"Where a baseline's mean NDCG@20 is above ours: {'; '.join(lost) or 'nowhere'}."
+
+
+def _means(found: Mapping[str, Any], level: str, window: str) -> dict[str, float]:
+    """Each model's NDCG@20 in a window, over seeds; ours first, so that it wins where both are equal."""
+    by = {model: found["by_run"][level][model][METRICS[0]][window] for model in _order(found, level)}
+    return {model: sum(of) / len(of) for model, of in by.items()}
+
+
+def _lost(name: str, of: Mapping[str, float]) -> str:
+    best = max(of, key=lambda model: of[model])
+    return f"{name}, {named(best)} {decimal(of[best])} against {decimal(of[OURS])}"
+
+
 def _by_window(found: Mapping[str, Any], level: str) -> tuple[list[str], list[list[str]]]:
-    by = {model: found["by_run"][level][model][METRICS[0]] for model in _order(found, level)}
-    rows = [[named(model), *(decimal(sum(of) / len(of)) for of in windows.values())] for model, windows in by.items()]
-    return ["model", *found["protocol"]], rows
+    windows = {window: _means(found, level, window) for window in found["protocol"]}
+    rows = [[named(model), *(decimal(of[model]) for of in windows.values())] for model in _order(found, level)]
+    return ["model", *windows], rows
 
 
 def _by_activity(found: Mapping[str, Any], level: str) -> tuple[list[str], list[list[str]]]:
@@ -157,5 +180,9 @@ def _page_level(found: Mapping[str, Any], level: str) -> dict[str, Any]:
     charts = [*([forest_chart(level, gaps)] if gaps else []), group_chart(level, groups)]
     tables[ACTIVITY] = _by_activity(found, level)
     return {
-        "headline": headline(found, level), "verdict": _verdict(found, level), "tables": tables, "charts": charts
-    }  # fmt: skip
+        "headline": headline(found, level),
+        "verdict": _verdict(found, level),
+        "tables": tables,
+        "lost": where_it_loses(found, level),
+        "charts": charts,
+    }
