@@ -49,8 +49,9 @@ def csv(found: Mapping[str, Any]) -> str:
 def markdown(found: Mapping[str, Any]) -> str:
     """The tables as a document of its own."""
     levels = [part for level in found["test"] for part in (f"## {headline(found, level)}", *level_blocks(found, level))]
-    blocks = ["# Several windows and seeds", introduction(found), METHOD, *levels, *_calibration(found)]
-    return "\n\n".join(blocks) + "\n"
+    title, words, head, rows = _calibration(found)
+    blocks = ["# Several windows and seeds", introduction(found), METHOD, *levels]
+    return "\n\n".join([*blocks, f"## {title}", words, markdown_table(head, rows)]) + "\n"
 
 
 def introduction(found: Mapping[str, Any]) -> str:
@@ -142,16 +143,14 @@ def _by_activity(found: Mapping[str, Any], level: str) -> tuple[list[str], list[
     return ["model", *(f"{label} ({whole(users)})" for label, users in buckets.items())], rows
 
 
-def _calibration(found: Mapping[str, Any]) -> list[str]:
-    """Told and found shares of the targets at the interest level."""
+def _calibration(found: Mapping[str, Any]) -> tuple[str, str, list[str], list[list[str]]]:
+    """Told and found shares of the targets at the interest level: title, words, head and rows of the table."""
     level, of = next(iter(found["test"])), found["reliability"]
     bins = zip(of["told"], of["found"], of["pairs"], strict=True)
     rows = [[decimal(told), decimal(share), whole(pairs)] for told, share, pairs in bins]
-    return [
-        f"## Are the probabilities right? {named(level).capitalize()} level",
-        f"{CALIBRATION} Expected calibration error {decimal(of['ece'])}.",
-        markdown_table(["told", "found", "pairs"], rows),
-    ]
+    title = f"Are the probabilities right? {named(level).capitalize()} level"
+    words = f"{CALIBRATION} Expected calibration error {decimal(of['ece'])}."
+    return title, words, ["told", "found", "pairs"], rows
 
 
 def _verdict(found: Mapping[str, Any], level: str) -> str:
@@ -170,7 +169,10 @@ def html(found: Mapping[str, Any]) -> str:
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     return templates.get_template("summary.html").render(
-        introduction=introduction(found), method=METHOD, levels=[_page_level(found, level) for level in found["test"]]
+        introduction=introduction(found),
+        method=METHOD,
+        levels=[_page_level(found, level) for level in found["test"]],
+        calibration=_calibration(found),
     )
 
 
