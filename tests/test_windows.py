@@ -59,21 +59,21 @@ class Made:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Two windows, one seed; Ctrl-C comes while the second run tunes its baselines, and the command is given again."""
+    """Two windows, one seed; Ctrl-C comes when the second run has read its data, and the command is given again."""
     place = tmp_path_factory.mktemp("windows")
     kept = {"store": {"home": str(place / "graph"), "heap": "256m"}, "text_cache": str(place / "text")}
     (place / "settings.yaml").write_text(yaml.safe_dump(SETTINGS | kept))
     flags = ["--config", str(place / "settings.yaml"), "--out", str(place / "out")]
     one = Made(place / "out", [*flags, "--seeds=3", "--protocol.test_cutoffs", "28,31"], [], [])
-    read_graph = Job.read_graph
+    start_baselines = Job.start_baselines
 
     def stopped(self, dataset):
         if "28-3" in str(self.folder):
             raise KeyboardInterrupt
-        return read_graph(self, dataset)
+        return start_baselines(self, dataset)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Job, "read_graph", stopped)
+        patch.setattr(Job, "start_baselines", stopped)
         for_both = [one()]
     assert not (one.folder / "summary.json").exists()
     one.codes, one.said = (list(part) for part in zip(*for_both, one(), strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,7 +13,7 @@ from data.config import DataConfig, SyntheticConfig
 from data.load import load
 from data.splits import ProtocolConfig, targets
 from data.windows import windows
-from evaluation import summary_page
+from evaluation import plots, summary_page
 from evaluation.evaluate import evaluate
 from evaluation.ranking import rank
 from evaluation.scorer import Problem, Scorer
@@ -142,3 +143,11 @@ def test_the_files_tell_the_same(shop, found, tmp_path):
     assert "seeds 0, 7." in text
     assert "validation 19 for test 28; validation 22 for test 31" in text
     assert text == summary_page.markdown(found)
+
+
+def test_without_a_baseline_nothing_is_compared(shop, tmp_path):
+    config = replace(shop.config, baselines=BaselineConfig([]))
+    found = write(tmp_path, config, shop.dataset, shop.runs)
+    assert found["difference"] == {"category": {}, "type": {}, "product": {}}
+    assert "was not compared with a baseline" in (tmp_path / "summary.html").read_text()
+    assert list(plots.history_length(found, "type", tmp_path / "type.png")) == ["crossaisle"]
