@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 
 from jsonargparse import ArgumentParser, Namespace
 
-from errors import InputError
-from train import build_parser, explained, keep_freed_memory, settings_parser, with_presets
+from train import build_parser, explained, keep_freed_memory, prepared, settings_parser
 
 if TYPE_CHECKING:
     from kg.store import GraphStore
@@ -57,28 +56,20 @@ def _ablate(given: list[str]) -> int:
     keep_freed_memory()
     parser = settings_parser("crossaisle ablate", _ablate.__doc__ or "")
     parser.add_argument("--variants", type=str, default="", help="names with commas between; default: all")
-    parser.add_argument("--seeds", type=str, default="", help="numbers with commas between; default: --seed")
     parser.add_argument("--to", type=Path, required=True, help="folder of the runs and the table")
 
     def run() -> int:
-        parsed = parser.parse_args(with_presets(given))
-        asked = [parsed.pop(name) for name in ("variants", "seeds", "to")]
+        parsed = parser.parse_args(prepared(given))
+        asked = [parsed.pop(name) for name in ("variants", "to")]
         from training.ablation import ablate
 
-        return ablate(build_parser(), parsed, _names(asked[0]), _numbers(asked[1]), Path(asked[2]))
+        return ablate(build_parser(), parsed, _names(asked[0]), Path(asked[1]))
 
     return explained(run, "crossaisle ablate --help lists all settings.")
 
 
 def _names(given: str) -> list[str]:
     return [name.strip() for name in given.split(",") if name.strip()]
-
-
-def _numbers(given: str) -> list[int]:
-    try:
-        return [int(name) for name in _names(given)]
-    except ValueError:
-        raise InputError(f"{given!r} are no seeds", where="--seeds", remedy="Give whole numbers: 0,1,2.") from None
 
 
 # -- crossaisle kg -------------------------------------------------------------------------------------------
@@ -94,7 +85,7 @@ def _kg(given: list[str]) -> int:
     parser = verb(f"crossaisle kg {given[0]}")
 
     def run() -> int:
-        parsed = parser.parse_args(with_presets(given[1:]))
+        parsed = parser.parse_args(prepared(given[1:]))
         work: Callable[[ArgumentParser, Namespace], None] = RUN[given[0]]
         work(parser, parsed)
         return 0

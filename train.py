@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from console import console, say
 from errors import InputError
 
 PRESETS = Path(__file__).parent / "conf"
+NUMBERS = ("--seeds", "--protocol.test_cutoffs")  # flags that take 0,1,2
 
 
 def settings_parser(prog: str, description: str) -> ArgumentParser:
@@ -44,7 +46,7 @@ def build_parser() -> ArgumentParser:
 
 def parse(arguments: list[str], parser: ArgumentParser) -> Namespace:
     """Parse a command line; presets may be given by name, and a resumed run brings its own settings."""
-    arguments = with_presets(arguments)
+    arguments = prepared(arguments)
     parsed = parser.parse_args(arguments)
     if parsed.resume is None:
         return parsed
@@ -60,9 +62,25 @@ def parse(arguments: list[str], parser: ArgumentParser) -> Namespace:
     return resumed
 
 
-def with_presets(arguments: list[str]) -> list[str]:
-    """The arguments with the files of presets in place of their names."""
-    return [_preset(arguments[i - 1] if i else "", argument) for i, argument in enumerate(arguments)]
+def prepared(arguments: list[str]) -> list[str]:
+    """The arguments with the files of presets in place of their names, and numbers as the parser reads them.
+
+    Raises:
+        InputError: a flag that takes several numbers is given something else.
+    """
+    before = ["", *arguments]
+    return [_numbers(flag, _preset(flag, argument)) for flag, argument in zip(before, arguments, strict=False)]
+
+
+def _numbers(before: str, argument: str) -> str:
+    """Put ``0,1,2`` after a flag that takes numbers into brackets."""
+    flag, equals, given = argument.partition("=") if argument.startswith("--") else (before, "", argument)
+    if flag not in NUMBERS or flag == argument or given.startswith("["):
+        return argument
+    if not re.fullmatch(r"\s*-?\d+\s*(,\s*-?\d+\s*)*", given):
+        remedy = "Give whole numbers with commas between: 0,1,2."
+        raise InputError(f"{given!r} are no whole numbers", where=flag, remedy=remedy)
+    return f"{flag}=[{given}]" if equals else f"[{given}]"
 
 
 def _preset(before: str, argument: str) -> str:
@@ -133,9 +151,9 @@ def main(arguments: list[str] | None = None) -> int:
 
     def run() -> int:
         parsed = parse(sys.argv[1:] if arguments is None else arguments, parser)
-        from training.job import run_job
+        from training import windows
 
-        return run_job(parser, parsed)
+        return windows.run(parser, parsed)
 
     return explained(run, f"--help lists all settings; presets: {', '.join(sorted(_presets()))}.")
 

@@ -26,6 +26,8 @@ class ProtocolConfig:
         refit_cutoffs: sliding cut-offs of the final training, once choices are made; each horizon must end
             at or before the test cut-off. Empty: no refit, the chosen model is reported as it is.
         horizon: number of periods after a cut-off in which targets are looked for.
+        test_cutoffs: several test windows, rising, such as ``33,40,47``: each is trained and tested apart, with all
+            other cut-offs moved along with it (see `data.windows`). None: ``test_cutoff`` alone.
     """
 
     test_cutoff: int = 47
@@ -33,6 +35,7 @@ class ProtocolConfig:
     train_cutoffs: list[int] = field(default_factory=lambda: [16, 20, 24, 28, 33])
     refit_cutoffs: list[int] = field(default_factory=lambda: [16, 20, 24, 28, 33, 38, 40])
     horizon: int = 7
+    test_cutoffs: list[int] | None = None
 
     @property
     def cutoffs(self) -> list[int]:

@@ -47,10 +47,54 @@ def bootstrap(values: npt.NDArray[np.float64], resamples: int = 10_000, seed: in
     table = table[:, None] if table.ndim == 1 else table
     if not len(table) or not np.isfinite(table).all():
         raise ValueError(f"bootstrap needs finite values of at least one user, got shape {table.shape}")
+    return _intervals(table.mean(axis=0), _resampled_means(table, resamples, np.random.default_rng(seed)))
+
+
+def bootstrap_windows(values: npt.NDArray[np.float64], resamples: int = 10_000, seed: int = 0) -> list[Interval]:
+    """Percentile intervals of means over several windows, by resampling users with all their windows.
+
+    A user of two windows is one user: what is measured of them twice is not independent, so users are drawn, and each
+    brings along every window in which they are measured (Davison and Hinkley, "Bootstrap Methods and their
+    Application", 1997, section 3.8). Of each resample the windows' means are taken, and of these the mean, so that
+    windows count alike whatever their number of users; a window of which nobody was drawn is left out of it. With one
+    window this is `bootstrap`.
+
+    Args:
+        values: NaN where a user is not measured in a window, shape (users, windows, m).
+        resamples: number of resamples.
+        seed: same seed, same intervals.
+
+    Returns:
+        One interval for each of the m quantities.
+
+    Raises:
+        ValueError: a window without users, a user without windows, or a user measured in a part of the quantities.
+    """
+    users, windows, m = values.shape
+    number = np.isfinite(values).sum(axis=2)
+    there = number == m
+    if not values.size or not (there.sum(axis=0).all() and there.sum(axis=1).all()):
+        raise ValueError(f"each window needs a user, and each user a window; got shape {values.shape}")
+    if not (there | (number == 0)).all():
+        raise ValueError("a user has a value for some quantities of a window and not for others")
+    sums = np.where(there[:, :, None], values, 0).reshape(users, windows * m)
+    table = np.concatenate([sums, there], axis=1)
     means = _resampled_means(table, resamples, np.random.default_rng(seed))
-    low, high = np.percentile(means, [2.5, 97.5], axis=0)
-    columns = zip(table.mean(axis=0), low, high, strict=True)
-    return [Interval(float(mean), float(down), float(up)) for mean, down, up in columns]
+    return _intervals(_over_windows(table.mean(axis=0)[None], windows)[0], _over_windows(means, windows))
+
+
+def _over_windows(means: npt.NDArray[np.float64], windows: int) -> npt.NDArray[np.float64]:
+    """From each resample's sums and counts by window to the mean over windows, shape (resamples, m)."""
+    sums, counts = means[:, :-windows], means[:, -windows:]
+    by_window = sums.reshape(len(means), windows, -1)
+    drawn = np.where(counts > 0, counts, 1)[:, :, None]
+    return np.asarray((by_window / drawn).sum(axis=1) / (counts > 0).sum(axis=1, keepdims=True))
+
+
+def _intervals(mean: npt.NDArray[np.float64], resampled: npt.NDArray[np.float64]) -> list[Interval]:
+    low, high = np.percentile(resampled, [2.5, 97.5], axis=0)
+    columns = zip(mean, low, high, strict=True)
+    return [Interval(float(middle), float(down), float(up)) for middle, down, up in columns]
 
 
 def _resampled_means(

@@ -625,7 +625,7 @@ def attention_chart(label: str, weights: Mapping[str, Weight]) -> Chart:
 def draw(paint: Paint, height: int, alt: str) -> Markup:
     """Paint a figure and return it as SVG for use inside HTML: the page's colours and fonts, no ids that collide."""
     buffer = io.StringIO()
-    with mpl.rc_context(_style()), warnings.catch_warnings():
+    with mpl.rc_context(drawing_style()), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")
         figure = Figure(figsize=(CHART_WIDTH / 72, height / 72), layout="constrained")
         paint(figure)
@@ -633,7 +633,8 @@ def draw(paint: Paint, height: int, alt: str) -> Markup:
     return _inline(buffer.getvalue(), alt)
 
 
-def _style() -> Any:  # noqa: ANN401 - matplotlib's type for it changes between versions
+def drawing_style() -> Any:  # noqa: ANN401 - matplotlib's type for it changes between versions
+    """Matplotlib's settings for all drawings."""
     ink, muted, line = COLOURS["ink"], COLOURS["muted"], COLOURS["line"]
     return {
         "svg.fonttype": "none",

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from rich.console import Console
 from rich.table import Table
@@ -15,17 +14,18 @@ from rich.table import Table
 from data.dataset import Dataset
 from data.load import load
 from data.splits import targets
-from errors import InputError
 from evaluation.evaluate import Evaluation, basket_counts, by_activity, compare, evaluate
+from evaluation.pooled import METRICS, mean_over_seeds
 from evaluation.ranking import Rankings
 from evaluation.scorer import Problem
-from files import atomic, read_json, write_json
+from evaluation.summary_page import markdown_table
+from files import atomic, write_json
 from training.config import TrainConfig
 from training.run import levels_of
+from training.series import check_data
 from training.variants import VARIANTS
 
 JSON, MARKDOWN = "ablation.json", "ablation.md"
-METRICS = ("ndcg@20", "recall@20")
 HEADS = {"ndcg@20": "NDCG@20", "recall@20": "recall@20"}
 PIPE_WIDTH = 160
 
@@ -66,7 +66,7 @@ def figures(config: TrainConfig, runs: Runs, changes: Mapping[str, Any], whole: 
     """
     dataset = load(config.data)
     for folder in (folder for by_seed in runs.values() for folder in by_seed.values()):
-        _check(dataset, folder)
+        check_data(dataset.fingerprint, folder)
     found: dict[str, Any] = {
         "whole": whole,
         "seeds": list(runs[whole]),
@@ -82,12 +82,6 @@ def figures(config: TrainConfig, runs: Runs, changes: Mapping[str, Any], whole: 
         for part in parts:
             found[part][name] = measured[part]
     return found
-
-
-def _check(dataset: Dataset, folder: Path) -> None:
-    if read_json(folder / "environment.json")["data_fingerprint"] != dataset.fingerprint:
-        remedy = "Give the data of the run, or remove it to train it again."
-        raise InputError("the data have changed since this run", where=str(folder), remedy=remedy)
 
 
 def _told(name: str) -> str:
@@ -106,7 +100,7 @@ def _level(config: TrainConfig, dataset: Dataset, name: str, runs: Runs, whole: 
             frame = pd.read_parquet(folder / "rankings" / f"{name}.parquet")
             rankings = Rankings.from_frame(frame, dataset.user_ids, problem.item_ids)
             by_seed[variant][seed] = evaluate(rankings, wanted, ks=(20,))
-    means = {variant: mean_of(list(evaluations.values())) for variant, evaluations in by_seed.items()}
+    means = {variant: mean_over_seeds(list(evaluations.values())) for variant, evaluations in by_seed.items()}
     others = {variant: evaluation for variant, evaluation in means.items() if variant != whole}
     return {
         "users": len(wanted.users),
@@ -118,13 +112,6 @@ def _level(config: TrainConfig, dataset: Dataset, name: str, runs: Runs, whole: 
         "difference": compare(means[whole], others, METRICS),
         "by_activity": {variant: by_activity(evaluation, baskets) for variant, evaluation in means.items()},
     }
-
-
-def mean_of(evaluations: Sequence[Evaluation]) -> Evaluation:
-    """Several seeds of one variant as one: each user's figures averaged over the seeds; NDCG and recall at 20 alone."""
-    first = evaluations[0]
-    per_user = {name: np.mean([one.per_user[name] for one in evaluations], axis=0) for name in METRICS}
-    return Evaluation(first.users, per_user, {name: float(values.mean()) for name, values in per_user.items()})
 
 
 # -- as a table ----------------------------------------------------------------------------------------------
@@ -167,9 +154,9 @@ def markdown(found: Mapping[str, Any]) -> str:
         f"Test cut-off {found['cutoff']}, horizon {found['horizon']}; seeds {seeds}; users: {users}. Behind each "
         "figure: whole − variant per user (averaged over the seeds), with its 95% interval by paired bootstrap of the "
         "users, 10,000 resamples. Where an interval holds 0 the two cannot be told apart.",
-        _rows(["variant", *columns], rows),
+        markdown_table(["variant", *columns], rows),
         "## The variants",
-        _rows(["variant", "what", "settings"], settings),
+        markdown_table(["variant", "what", "settings"], settings),
         "## NDCG@20 by number of baskets in the history",
         *(part for level in levels for part in (f"### {level}", _by_activity(found, level))),
     ]
@@ -186,10 +173,4 @@ def _by_activity(found: Mapping[str, Any], level: str) -> str:
     by = found["by_activity"][level]
     buckets = {label: int(part["users"]) for label, part in by[found["whole"]].items() if part["users"]}
     rows = [[name, *(f"{by[name][label]['ndcg@20']:.4f}" for label in buckets)] for name in found["variants"]]
-    return _rows(["variant", *(f"{label} ({users:,} users)" for label, users in buckets.items())], rows)
-
-
-def _rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return markdown_table(["variant", *(f"{label} ({users:,} users)" for label, users in buckets.items())], rows)

@@ -168,6 +168,7 @@ class TrainConfig:
         baselines: what the model is compared with.
         kg: what becomes of the graph after training.
         seed: fixes everything that is drawn.
+        seeds: several trainings, such as ``0,1,2``, each with one of these as its seed. None: one, with ``seed``.
         text_cache: folder where the untuned language model's encodings are kept between runs; empty: nowhere.
     """
 
@@ -185,6 +186,7 @@ class TrainConfig:
     baselines: BaselineConfig = field(default_factory=BaselineConfig)
     kg: GraphConfig = field(default_factory=GraphConfig)
     seed: int = 0
+    seeds: list[int] | None = None
     text_cache: str = ".crossaisle/text"
 
 

@@ -43,6 +43,11 @@ class RunFolder:
         """Folder while the run goes on."""
         return self.final.with_name(self.final.name + PARTIAL)
 
+    @staticmethod
+    def place(out: Path | None) -> Path:
+        """Where a finished run is put: ``out``, or ``runs/<time>``."""
+        return out or Path("runs") / time.strftime("%Y-%m-%d_%H-%M-%S")
+
     @classmethod
     def new(cls, out: Path | None) -> RunFolder:
         """A fresh run's folder.
@@ -53,7 +58,7 @@ class RunFolder:
         Raises:
             InputError: something is there already.
         """
-        folder = cls(out or Path("runs") / time.strftime("%Y-%m-%d_%H-%M-%S"))
+        folder = cls(cls.place(out))
         if folder.final.exists():
             raise InputError("this exists already", where=str(folder.final), remedy="Give another --out.")
         if folder.work.exists():

@@ -29,12 +29,13 @@ from training.saved import save_model
 from training.scorer import CrossAisleScorer
 
 
-def run_job(parser: ArgumentParser, parsed: Namespace) -> int:
+def run_job(parser: ArgumentParser, parsed: Namespace, baselines: Path | None = None) -> int:
     """Run the main job in its folder.
 
     Args:
         parser: made the command line; it also writes ``config.yaml``.
         parsed: resolved settings, with ``out`` and ``resume``.
+        baselines: folder of baselines that several runs share; None: in the run's folder, gone when it is finished.
 
     Returns:
         0, or 130 after Ctrl-C, when the work folder is left for ``--resume``.
@@ -50,7 +51,7 @@ def run_job(parser: ArgumentParser, parsed: Namespace) -> int:
         try:
             if parsed.resume is None:
                 _write_config(parser, parsed, folder.work / CONFIG)
-            final = _run(config, folder)
+            final = _run(config, folder, baselines)
         except KeyboardInterrupt:
             stop_children()
             say("interrupted", f"go on with: python train.py --resume {folder.work}")
@@ -82,8 +83,8 @@ def resolved(parser: ArgumentParser, parsed: Namespace) -> str:
     return found
 
 
-def _run(config: TrainConfig, folder: RunFolder) -> Path:
-    job = Job(config, folder.work)
+def _run(config: TrainConfig, folder: RunFolder, baselines: Path | None) -> Path:
+    job = Job(config, folder.work, baselines)
     ranks.lead(folder.work)
     dataset = job.read_data()
     process = job.start_baselines(dataset)
@@ -134,7 +135,7 @@ def _help(config: TrainConfig) -> int:
 
 def _save(config: TrainConfig, folder: RunFolder, trained: Trained, facts: dict[str, Any], dataset: Dataset) -> None:
     described = {
-        "protocol": asdict(config.protocol),
+        "protocol": {name: value for name, value in asdict(config.protocol).items() if value is not None},
         "levels": level_labels(dataset),
         "interest_level": dataset.catalogue.interest_level,
         "data_fingerprint": facts["data_fingerprint"],

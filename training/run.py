@@ -82,10 +82,12 @@ class Job:
     Args:
         config: resolved configuration.
         folder: work folder of the run; finished parts that lie there already are used.
+        baselines: folder of the baselines' results; default: ``baselines`` in the work folder.
     """
 
-    def __init__(self, config: TrainConfig, folder: Path) -> None:
+    def __init__(self, config: TrainConfig, folder: Path, baselines: Path | None = None) -> None:
         self.config, self.folder = config, folder
+        self.baselines = baselines or folder / "baselines"
         self.cost = CostLog()
         pl.seed_everything(config.seed, verbose=False)
         beside = config.baselines.threads if config.baselines.names else 0
@@ -118,9 +120,8 @@ class Job:
         if not config.baselines.names:
             return None
         evidence = build.evidence_config(config)
-        folder = self.folder / "baselines"
         return baselines.start(
-            baselines.Job(config.data, config.protocol, evidence, config.baselines, folder, config.seed)
+            baselines.Job(config.data, config.protocol, evidence, config.baselines, self.baselines, config.seed)
         )
 
     def read_graph(self, dataset: Dataset) -> dict[int, ModelGraph]:
@@ -286,14 +287,14 @@ class Job:
 
     def _wait(self, process: BaseProcess) -> None:
         process.join()
-        failure = self.folder / "baselines" / "error.json"
+        failure = self.baselines / "error.json"
         if failure.exists():
             raise InputError(read_json(failure)["message"])
         if process.exitcode:
             raise RuntimeError(f"the baselines' process ended with exit code {process.exitcode}")
 
     def _measure(self, problem: Problem, found: Targets, ours: Rankings) -> LevelResult:
-        there = baselines.collect(self.folder / "baselines" / problem.name, self.config.baselines.names)
+        there = baselines.collect(self.baselines / problem.name, self.config.baselines.names)
         rankings = {OURS: ours} | {name: ranking for name, (ranking, _) in there.items()}
         vectors = co_purchase_vectors(problem.interactions)
         evaluations = {name: evaluate(ranking, found, vectors=vectors) for name, ranking in rankings.items()}
