@@ -57,6 +57,7 @@ VARIANTS = {
     "concatenation": Variant("modalities side by side, not attended to", {"model.fusion.kind": "concatenation"}),
     "gating": Variant("modalities joined by gates, not by attention", {"model.fusion.kind": "gating"}),
     "no_pair_evidence": Variant("heads without the per-pair evidence", {"model.pair_evidence": False}),
+    "no_reranking": Variant("types and products are not ranked again", {"model.rerank.candidates": 0}),
     "ids_only": Variant("a node is a learnt vector of its own, no graph, no text", {"model.modalities": ["id"]}),
 }
 
