@@ -11,11 +11,11 @@ from export.manifest import Manifest
 
 METRICS = ("ndcg@20", "recall@20")
 
-TEXT = """# Embeddings of the run {run}
+TEXT = """# Embeddings of the run "{run}"
 
-What [CrossAisle](https://pypi.org/project/crossaisle/) learnt from purchases and a product graph, as vectors for other
-programs: nodes of the catalogue, users, and a retrieval tower whose dot product ranks what a user may buy from new
-categories. `manifest.json` tells each file's checksum.
+What CrossAisle learnt from purchases and a product graph, as vectors for other programs: nodes of the catalogue,
+users, and a retrieval tower whose dot product ranks what a user may buy from new categories. `manifest.json` tells
+each file's checksum.
 
 ## Data
 
@@ -58,16 +58,17 @@ vectors are for categories that a user has not bought from: leave out those in `
 - Users' vectors are made from purchases and are as personal as these.
 """
 
-MEANINGS = {
-    "embedding": "fused vector, layer-normalised; compare by cosine. Of users: made from the history",
-    "embedding_graph": "the graph encoder's output; compare by cosine",
-    "embedding_text": "the language model's output; compare by cosine; zeros for a blank text",
-    "retrieval": "item's side of the retrieval tower: user's `retrieval_LABEL` · `retrieval` + `retrieval_bias` ranks "
-    "items; inner product, not normalised",
-    "retrieval_bias": "the part of it that is the same for all users",
-    "popularity": "distinct users who bought it in the window",
-    "category": "row of its category in that label's table, −1 for none",
-    "seen": "one bit for each category (`numpy.unpackbits`): 1 where the user bought from it",
+COSINE, DOT = "cosine", "inner product"
+TOWER = "the retrieval tower's side of the user, for items of that label"
+MEANINGS: dict[str, tuple[str | None, str]] = {
+    "embedding": (COSINE, "what the fusion made of graph and text; of users: what the model made of the history"),
+    "embedding_graph": (COSINE, "the graph encoder's output"),
+    "embedding_text": (COSINE, "the language model's output; zeros for a blank text"),
+    "retrieval": (DOT, "the retrieval tower's side of the item: the user's `retrieval_LABEL` · this + the bias ranks"),
+    "retrieval_bias": (None, "the part of the retrieval tower's score that is the same for all users"),
+    "popularity": (None, "distinct users who bought it in the window"),
+    "category": (None, "row of its category in that label's table, −1 for none"),
+    "seen": (None, "one bit for each category (`numpy.unpackbits`): 1 where the user bought from it in the window"),
 }
 
 
@@ -87,7 +88,7 @@ def model_card(manifest: Manifest, metrics: Mapping[str, Any]) -> str:
         format=manifest["storage"],
         dtype=manifest["dtype"],
         tables="\n".join(map(_table_row, manifest["tables"])),
-        meanings="\n".join(f"- `{name}`: {meaning}." for name, meaning in manifest["columns"].items()),
+        meanings="\n".join(_meaning_line(*item) for item in manifest["columns"].items()),
         metrics="\n".join(_metrics_row(level, metrics) for level in metrics["test"]),
         retrieval=_retrieval(manifest["retrieval"]),
         **window,
@@ -95,10 +96,19 @@ def model_card(manifest: Manifest, metrics: Mapping[str, Any]) -> str:
     return str(ModelCard(f"---\n{header.to_yaml()}\n---\n\n{filled}"))
 
 
-def meanings_of(columns: set[str]) -> dict[str, str]:
-    """What the columns of an export mean."""
-    found = {name: meaning for name, meaning in MEANINGS.items() if name in columns}
-    return found | dict.fromkeys(sorted(columns - set(MEANINGS)), "user's side of the retrieval tower of that label")
+def meanings_of(columns: set[str]) -> dict[str, Manifest]:
+    """What the columns of an export mean: ``meaning``, and for vectors ``metric`` and ``normalised`` (to length 1)."""
+    known = MEANINGS | dict.fromkeys(sorted(columns - set(MEANINGS)), (DOT, TOWER))
+    found: dict[str, Manifest] = {}
+    for name, (metric, meaning) in known.items():
+        if name in columns:
+            found[name] = {"meaning": meaning} | ({} if metric is None else {"metric": metric, "normalised": False})
+    return found
+
+
+def _meaning_line(name: str, facts: Manifest) -> str:
+    metric = f" ({facts['metric']}; not normalised)" if "metric" in facts else ""
+    return f"- `{name}`{metric}: {facts['meaning']}."
 
 
 def _table_row(table: Mapping[str, Any]) -> str:

@@ -171,7 +171,7 @@ def _read_ids(path: Path) -> Ids:
 def _refuse_other_than_text(ids: pd.Series, path: Path) -> None:
     odd = ids.map(lambda value: not isinstance(value, str) or not value.strip())
     if odd.any():
-        what = f"{ids.name} {ids[odd].iloc[0]!r} is no text"
+        what = f"{ids.name} {ids[odd].tolist()[0]!r} is no text"
         raise InputError(what, where=f"{path}, row {odd.idxmax()}", remedy="Give ids as text, as in the run's data.")
 
 
