@@ -18,6 +18,7 @@ from export.table import ROWS_AT_A_TIME, Array, Batch, Column, Table
 
 Storage = Literal["parquet", "numpy", "safetensors", "faiss"]
 ID = "id"
+SMALL = ("int8", "uint8")
 
 
 class Format(ABC):
@@ -52,10 +53,15 @@ class Parquet(Format):
     """``TABLE.parquet``: ``id`` (text), vectors as lists of fixed size."""
 
     def write(self, folder: Path, table: Table) -> list[str]:
-        """Write one file, a row group for each batch; numbers as they are, for they hardly compress."""
+        """Write one file, a row group for each batch; floats as they are, for they hardly compress.
+
+        Parquet knows no type below 32 bits: small integers go through a dictionary, which makes a byte of each.
+        """
+        small = [f"{column.name}.list.element" for column in table.columns if column.dtype in SMALL]
         schema = pa.schema([(ID, pa.string()), *((column.name, _arrow_type(column)) for column in table.columns)])
         path, first = folder / f"{table.name}.parquet", 0
-        with pq.ParquetWriter(path, schema, compression="none", use_dictionary=False, write_statistics=[ID]) as writer:
+        settings = {"compression": "none", "use_dictionary": small, "write_statistics": [ID]}
+        with pq.ParquetWriter(path, schema, **settings) as writer:
             for batch in table.batches():
                 arrays = [_to_arrow(column, batch[column.name]) for column in table.columns]
                 last = first + len(arrays[0])
