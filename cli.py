@@ -20,6 +20,7 @@ USAGE = """usage: crossaisle COMMAND [options]
 commands:
   train            learn from purchases and report (the same as `python train.py`)
   ablate           train the model and variants with a part left out, and compare them
+  export           write what a run learnt for other programs: embeddings, retrieval vectors
   kg VERB          the knowledge graph: load, sync, query, queries, schema, export, import, write-back
 
 `crossaisle COMMAND --help` lists all settings."""
@@ -38,6 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
         return train.main(given[1:])
     if given and given[0] == "ablate":
         return _ablate(given[1:])
+    if given and given[0] == "export":
+        return _export_run(given[1:])
     if given and given[0] == "kg":
         return _kg(given[1:])
     if given and given[0] in ("-h", "--help"):
@@ -70,6 +73,36 @@ def _ablate(given: list[str]) -> int:
 
 def _names(given: str) -> list[str]:
     return [name.strip() for name in given.split(",") if name.strip()]
+
+
+# -- crossaisle export ---------------------------------------------------------------------------------------
+
+
+def _export_run(given: list[str]) -> int:
+    """Write what a run learnt for other programs: vectors of nodes and users, a retrieval tower, a manifest."""
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    from export.config import ExportConfig
+
+    parser = _store_parser("crossaisle export", _export_run.__doc__)
+    parser.add_argument("run", type=Path, help="folder of a finished run; its store unless --store.… names another")
+    parser.add_argument("--to", type=Path, required=True, help="folder to make")
+    parser.add_argument("--overwrite", action="store_true", help="replace an export that is there")
+    parser.add_argument(
+        "--changed_since", type=Path | None, default=None, help="manifest of an earlier export: write what differs"
+    )
+    parser.add_class_arguments(ExportConfig, as_group=False)
+
+    def run() -> int:
+        parsed = parser.instantiate(parser.parse_args(given))
+        from export.commands import export
+        from kg.config import StoreConfig
+
+        config = ExportConfig(**{name: parsed[name] for name in ExportConfig.__dataclass_fields__})
+        store = None if parsed.store == StoreConfig() else parsed.store
+        export(parsed.run, parsed.to, config, parsed.overwrite, parsed.changed_since, store)
+        return 0
+
+    return explained(run, "crossaisle export --help lists all settings.")
 
 
 # -- crossaisle kg -------------------------------------------------------------------------------------------

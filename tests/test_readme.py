@@ -18,7 +18,10 @@ import yaml
 import train
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("architecture", "data", "knowledge-graph"))]
+PAGES = [
+    ROOT / "README.md",
+    *(ROOT / "docs" / f"{name}.md" for name in ("architecture", "data", "export", "knowledge-graph")),
+]
 README = PAGES[0].read_text(encoding="utf-8")
 EXAMPLE = ROOT / "docs" / "examples" / "tiny_shop"
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -9,6 +11,7 @@ import torch
 
 from data.log import Log
 from data.splits import unseen_categories
+from fusion.model import Nodes
 from kg.writeback import Learnt
 from training.cutoffs import CutOff
 from training.module import InterestModule
@@ -35,13 +38,21 @@ def learnt(run: str, scorer: CrossAisleScorer, min_support: int = 20, top_k: int
     return Learnt(run, cutoff.time, labels, vectors, module.model.shape.interest, found)
 
 
-@torch.inference_mode()
 def node_vectors(module: InterestModule, cutoff: CutOff) -> dict[str, dict[str, FloatArray]]:
     """Vectors by label and part, each of shape (nodes, width).
 
     ``embedding``: what the fusion made of graph and text (interest level and below); ``embedding_graph``: the
     graph encoder's output; ``embedding_text``: the language model's, zeros for a blank text.
     """
+    found = inner_vectors(module, cutoff)
+    parts = list(leaf_vectors(module, cutoff))
+    found[module.plan.leaf] = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return found
+
+
+@torch.inference_mode()
+def inner_vectors(module: InterestModule, cutoff: CutOff) -> dict[str, dict[str, FloatArray]]:
+    """As `node_vectors`, of all labels but the products'."""
     module.eval()
     nodes = module.nodes(cutoff)
     found: dict[str, dict[str, FloatArray]] = {}
@@ -52,23 +63,34 @@ def node_vectors(module: InterestModule, cutoff: CutOff) -> dict[str, dict[str, 
         if label in module.plan.spans:
             parts["embedding_text"] = module.bank.embed(module.plan.positions(label))
         found[label] = {name: _array(part) for name, part in parts.items()}
-    found[module.plan.leaf] = _leaf_vectors(module, cutoff)
     return found
 
 
-def _leaf_vectors(module: InterestModule, cutoff: CutOff) -> dict[str, FloatArray]:
-    nodes = module.nodes(cutoff)
+def leaf_vectors(
+    module: InterestModule, cutoff: CutOff, size: int = PRODUCTS_AT_A_TIME
+) -> Iterator[dict[str, FloatArray]]:
+    """Products' vectors by part, in the order of the catalogue, ``size`` products at a time."""
+    module.eval()
+    with torch.inference_mode():
+        nodes = module.nodes(cutoff)
     first, last = module.plan.spans[module.plan.leaf]
-    parts: dict[str, list[FloatArray]] = {"embedding": [], "embedding_graph": [], "embedding_text": []}
-    for start in range(first, last, PRODUCTS_AT_A_TIME):
-        positions = torch.arange(start, min(start + PRODUCTS_AT_A_TIME, last))
-        rows = cutoff.graph.rows((positions - first).numpy())
-        neighbours = {edge: matrix.to(module.device) for edge, matrix in rows.items()}
-        texts = module.bank.embed(positions)
-        parts["embedding"].append(_array(module.model.leaves(nodes, neighbours, texts, positions - first)[0]))
-        parts["embedding_graph"].append(_array(module.model.leaf_hidden(nodes, neighbours)))
-        parts["embedding_text"].append(_array(texts))
-    return {name: np.concatenate(part) for name, part in parts.items()}
+    for start in range(first, last, size):
+        yield _some_leaves(module, cutoff, nodes, torch.arange(start, min(start + size, last)))
+
+
+@torch.inference_mode()
+def _some_leaves(
+    module: InterestModule, cutoff: CutOff, nodes: Nodes, positions: torch.Tensor
+) -> dict[str, FloatArray]:
+    products = positions - module.plan.spans[module.plan.leaf][0]
+    neighbours = {edge: matrix.to(module.device) for edge, matrix in cutoff.graph.rows(products.numpy()).items()}
+    texts = module.bank.embed(positions)
+    parts = {
+        "embedding": module.model.leaves(nodes, neighbours, texts, products)[0],
+        "embedding_graph": module.model.leaf_hidden(nodes, neighbours),
+        "embedding_text": texts,
+    }
+    return {name: _array(part) for name, part in parts.items()}
 
 
 def bridges(scorer: CrossAisleScorer, min_support: int = 20, top_k: int = 15) -> pd.DataFrame:
