@@ -142,7 +142,7 @@ def _train_and_rank(
         store = build.ExampleStore(config, dataset, chain, graphs)
         examples, items = store.get([TRAIN])
         test = build.cutoff(config, dataset, chain, TEST, graphs[TEST])
-    model = CrossAisle(build.shape_of(dataset, bank, test), config.model)
+    model = CrossAisle(build.shape_of(dataset, bank, test, config.model), config.model)
     build.fit_scales(model, examples, items, config.seed)
     with cost.step("one epoch"):
         Phases(folder, config.optimiser, config.seed, store).run("growth", model, bank, plan, [TRAIN])

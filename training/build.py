@@ -147,14 +147,14 @@ def reranks(config: ModelConfig) -> bool:
     return config.rerank.candidates > 0 and config.pair_evidence
 
 
-def shape_of(dataset: Dataset, bank: TextBank, last: CutOff, reranked: bool = False) -> ModelShape:
+def shape_of(dataset: Dataset, bank: TextBank, last: CutOff, config: ModelConfig) -> ModelShape:
     """The sizes that the data fixes, from the latest cut-off (whose graph has every relation).
 
     Args:
         dataset: the shop's data.
         bank: of its texts.
         last: the latest cut-off.
-        reranked: whether candidates below the interest level are ranked again.
+        config: the model's; whether candidates below the interest level are ranked again, and with texts.
     """
     labels = level_labels(dataset)
     contracted, interest = last.graph.contracted, last.interest
@@ -163,7 +163,7 @@ def shape_of(dataset: Dataset, bank: TextBank, last: CutOff, reranked: bool = Fa
             PRODUCT if level is None else labels[level.name],
             len(evidence.item_names),
             len(evidence.pair_names),
-            len(rerank_names(last, number)) if reranked else 0,
+            len(rerank_names(last, number, "text" in config.modalities)) if reranks(config) else 0,
         )
         for number, (level, evidence) in enumerate(zip(last.chain.levels, last.steps, strict=True))
     ]

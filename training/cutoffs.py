@@ -23,6 +23,7 @@ from fusion.model import Evidence
 from training.choices import Choices, list_choices
 from training.config import ExamplesConfig
 from training.graphs import ModelGraph
+from training.texts import NAMES as TEXT_NAMES
 
 IntArray = npt.NDArray[np.int64]
 
@@ -130,10 +131,10 @@ class CutOff:
         )
 
 
-def rerank_names(cutoff: CutOff, step: int) -> list[str]:
+def rerank_names(cutoff: CutOff, step: int, with_text: bool) -> list[str]:
     """Names of the evidence that the re-ranking is given of a candidate at a step."""
-    within = cutoff.steps[step]
-    return ["within", *within.item_names, *within.pair_names, *cutoff.candidates(step).names]
+    within, texts = cutoff.steps[step], TEXT_NAMES if with_text else []
+    return ["within", *within.item_names, *within.pair_names, *cutoff.candidates(step).names, *texts]
 
 
 class Examples:

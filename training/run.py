@@ -155,7 +155,7 @@ class Job:
             store = build.ExampleStore(config, dataset, chain, graphs, validation)
             examples, items = store.get(config.protocol.train_cutoffs)
             line.append(f"{sum(len(one.users) for one in examples):,} users at {len(examples)} cut-offs")
-        shape = build.shape_of(dataset, bank, validation, build.reranks(config.model))
+        shape = build.shape_of(dataset, bank, validation, config.model)
         torch.manual_seed(config.seed)
         model = CrossAisle(shape, config.model)
         build.fit_scales(model, examples, items, config.seed)

@@ -19,6 +19,7 @@ from fusion.rerank import RerankHead
 from fusion.within import WithinHead
 from training.cutoffs import CutOff
 from training.module import InterestModule, to_device
+from training.texts import TextSimilarity
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -71,6 +72,7 @@ class CrossAisleScorer(Scorer):
         self.module, self.cutoff, self.chunk = module, cutoff, chunk
         self.step = -1
         self._encoded: _Encoded | None = None
+        self._alike: dict[int, TextSimilarity] = {}
 
     def fit(self, problem: Problem) -> Self:
         """Choose the level; the model is trained already.
@@ -177,7 +179,18 @@ class CrossAisleScorer(Scorer):
         of_item = self.cutoff.steps[step].items[items]
         dear = self.cutoff.candidates(step).of(history, rows, items)
         log_p = np.take_along_axis(scores, items, axis=1)
-        return Candidates(items, log_p, np.concatenate([within, of_item, *pairs, dear], axis=2))
+        texts = [self._texts(step).of(history.counts(self.cutoff.steps[step].of_product), items)] * self._reads_texts
+        return Candidates(items, log_p, np.concatenate([within, of_item, *pairs, dear, *texts], axis=2))
+
+    @property
+    def _reads_texts(self) -> bool:
+        return "text" in self.module.model.config.modalities
+
+    def _texts(self, step: int) -> TextSimilarity:
+        if step not in self._alike:
+            label = self.module.model.shape.steps[step].label
+            self._alike[step] = TextSimilarity(self.module.bank, self.module.plan.positions(label))
+        return self._alike[step]
 
     def _reranked(self, step: int, scores: FloatArray, candidates: Candidates | None) -> FloatArray:
         """Scores of shape (b, items) with the candidates' own ones in their places."""

@@ -32,7 +32,7 @@ def fresh_module(run, **model):
     examples, items = run.examples()
     plan, texts = build.text_plan(run.dataset)
     bank = build.text_bank(run.config, texts)
-    shape = build.shape_of(run.dataset, bank, run.cutoff)
+    shape = build.shape_of(run.dataset, bank, run.cutoff, run.config.model)
     network = CrossAisle(shape, replace(run.config.model, dropout=0.0, **model))
     build.fit_scales(network, examples, items, 0)
     module = InterestModule(network, bank, plan, [examples[0].cutoff], run.config.optimiser, True, None)

@@ -53,7 +53,7 @@ def test_candidates_are_the_best_and_their_evidence_is_named(run, level):
     module = module_of(run)
     scores, found = asked(run, module, level)
     step = ["type", "product"].index(level)
-    assert found.evidence.shape == (*found.items.shape, len(rerank_names(run.cutoff, step)))
+    assert found.evidence.shape == (*found.items.shape, len(rerank_names(run.cutoff, step, with_text=True)))
     assert found.items.shape == (len(USERS), 20)
     assert np.isfinite(found.evidence).all()
     np.testing.assert_allclose(np.take_along_axis(scores, found.items, 1), found.log_p, atol=1e-5)

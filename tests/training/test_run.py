@@ -75,7 +75,7 @@ def test_an_interrupted_phase_goes_on_as_if_undisturbed(run, tmp_path):
     store = build.ExampleStore(run.config, run.dataset, Chain.of(run.dataset), run.graphs)
     examples, items = store.get(times)
     config = replace(run.config.optimiser, epochs=3, patience=9, batch_size=8)
-    shape = build.shape_of(run.dataset, run.bank, run.cutoff)
+    shape = build.shape_of(run.dataset, run.bank, run.cutoff, run.config.model)
 
     def train(folder, stop=0):
         asked = []

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from fusion.config import FusionConfig
+from fusion.config import FusionConfig, RerankConfig
 from fusion.model import CrossAisle
 from tests.training.test_gradient import fresh_module, of_part, step
 from training import build
@@ -40,8 +40,8 @@ def cutoff(run):
 
 def model_at(run, cutoff, **model):
     """A model whose every weight says something."""
-    shape = build.shape_of(run.dataset, run.bank, cutoff)
-    network = CrossAisle(shape, replace(run.config.model, **model))
+    config = replace(run.config.model, **model)
+    network = CrossAisle(build.shape_of(run.dataset, run.bank, cutoff, config), config)
     generator = torch.Generator().manual_seed(5)
     for weight in network.parameters():
         torch.nn.init.normal_(weight, 0, 0.3, generator=generator)
@@ -132,7 +132,7 @@ def test_pair_evidence_counts_where_it_is_asked_for(run, cutoff, monkeypatch, sh
 def test_vectors_of_their_own_are_the_nodes(run, cutoff):
     """Another vector of one product moves that product's score among its siblings and no category's."""
     here = cutoff()
-    module = model_at(run, here, modalities=["id"])
+    module = model_at(run, here, modalities=["id"], rerank=RerankConfig(candidates=0))
     before = scores(run, module, here)
     table = module.model.id["id_Product"].weight
     assert table.shape == (len(run.dataset.catalogue.product_ids), run.config.model.dim)
