@@ -102,10 +102,13 @@ class CrossAisleScorer(Scorer):
     @torch.inference_mode()
     def score(self, history: Log, rows: IntArray) -> FloatArray:
         """Log-probabilities of the level's items, shape (b, items); −inf in categories bought from before."""
+        return self.score_among(history, rows, unseen_categories(history, self.cutoff.interest.level))
+
+    @torch.inference_mode()
+    def score_among(self, history: Log, rows: IntArray, allowed: npt.NDArray[np.bool_]) -> FloatArray:
+        """Log-probabilities among the allowed categories of each user, shape (b, categories), and what is in them."""
         parts, users = self.parts(history, rows)
-        scores = _log_softmax(
-            np.sum(list(parts.values()), axis=0), unseen_categories(history, self.cutoff.interest.level)
-        )
+        scores = _log_softmax(np.sum(list(parts.values()), axis=0), allowed)
         encoded = self.encode()
         for step in range(self.step + 1):
             within = self._within(step, history, users, encoded)
