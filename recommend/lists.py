@@ -80,6 +80,10 @@ class Ranker:
         """Items that sit in a category."""
         return np.diff(self.problem.membership.indptr) > 0
 
+    def encode(self) -> None:
+        """Encode the level's items, once; else the first answer does."""
+        self.scorer.fit(self.problem).encode()
+
     def best(self, asked: Asked, wish: Wish) -> Rankings:
         """The k best candidates of each user.
 
@@ -114,11 +118,13 @@ class Ranker:
         """Scores of a batch, −∞ at what is no candidate, shape (b, items)."""
         unseen = unseen_categories(history, self.interest)
         allowed = np.ones_like(unseen) if wish.owned else unseen
-        if wish.within is not None:
-            allowed = self._best_categories(history, rows, allowed, wish)
         scores = self.scorer.fit(self.problem).score_among(history, rows, allowed)
-        if not wish.owned or wish.within is not None:
-            np.putmask(scores, np.ascontiguousarray(blocked(allowed, self.problem.membership)), -np.inf)
+        if not wish.owned:
+            np.putmask(scores, np.ascontiguousarray(blocked(unseen, self.problem.membership)), -np.inf)
+        if wish.within is not None:
+            best = self._best_categories(history, rows, allowed, wish)
+            inside = (self.problem.membership @ best.T.astype(np.float32)).T > 0
+            np.putmask(scores, np.ascontiguousarray(~inside), -np.inf)
         return scores
 
     def _best_categories(self, history: Log, rows: IntArray, allowed: Mask, wish: Wish) -> Mask:

@@ -80,6 +80,12 @@ class CrossAisleScorer(Scorer):
             self._encoded = _Encoded(nodes, vectors, constant)
         return self._encoded
 
+    def vectors(self) -> FloatArray:
+        """Fused vectors of the level's items, shape (items, dim)."""
+        encoded = self.encode()
+        found = encoded.nodes.vectors[self.module.model.shape.interest] if self.step < 0 else encoded.vectors[self.step]
+        return found.float().cpu().numpy()
+
     def _is_leaf(self, step: int) -> bool:
         return step == len(self.cutoff.chain.levels) - 1
 
