@@ -21,6 +21,7 @@ USAGE = """usage: crossaisle COMMAND [options]
 commands:
   train            learn from purchases and report (the same as `python train.py`)
   ablate           train the model and variants with a part left out, and compare them
+  recommend RUN    the next categories of users, and the products in them
   kg VERB          the knowledge graph: load, sync, query, queries, schema, export, import, write-back
 
 `crossaisle COMMAND --help` lists all settings."""
@@ -39,6 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
         return train.main(given[1:])
     if given and given[0] == "ablate":
         return _ablate(given[1:])
+    if given and given[0] == "recommend":
+        return _recommend(given[1:])
     if given and given[0] == "kg":
         return _kg(given[1:])
     if given and given[0] in ("-h", "--help"):
@@ -79,6 +82,28 @@ def _numbers(given: str) -> list[int]:
         return [int(name) for name in _names(given)]
     except ValueError:
         raise InputError(f"{given!r} are no seeds", where="--seeds", remedy="Give whole numbers: 0,1,2.") from None
+
+
+# -- crossaisle recommend ------------------------------------------------------------------------------------
+
+
+def _recommend(given: list[str]) -> int:
+    """Lists of the categories that users have never bought from, and of the products in them, best first."""
+    from recommend.options import add_options
+
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    keep_freed_memory()
+    parser = _store_parser("crossaisle recommend", _recommend.__doc__)
+    add_options(parser)
+
+    def run() -> int:
+        parsed = parser.parse_args(given)
+        from recommend.commands import recommend
+
+        recommend(parser.instantiate(parsed))
+        return 0
+
+    return explained(run, "crossaisle recommend --help lists all settings.")
 
 
 # -- crossaisle kg -------------------------------------------------------------------------------------------

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
-from pyversity import dpp, mmr
+from pyversity import mmr
+from sklearn.preprocessing import normalize
 
 from errors import InputError
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
+Shares = npt.NDArray[np.float64]
 SMOOTHING = 0.01
-STEEPEST = 4.0
+NOTHING_LEFT = 1e-9
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Candidates:
     vectors: FloatArray
     groups: IntArray
     areas: IntArray
-    usual: npt.NDArray[np.float64]
+    usual: Shares
 
     @property
     def relevance(self) -> FloatArray:
@@ -47,6 +49,10 @@ class Candidates:
 class Reranker(ABC):
     """Chooses a list from candidates.
 
+    Attributes:
+        name: how people call it.
+        looks_at: what of the candidates it looks at besides their scores.
+
     Args:
         diversity: 0 … 1; 0 is the plain order by score, 1 looks at variety alone as far as the method can.
 
@@ -55,6 +61,7 @@ class Reranker(ABC):
     """
 
     name: ClassVar[str]
+    looks_at: ClassVar[Literal["vectors", "groups", "areas"]]
 
     def __init__(self, diversity: float) -> None:
         if not 0 <= diversity <= 1:
@@ -80,6 +87,7 @@ class MaximalMarginalRelevance(Reranker):
     """
 
     name = "mmr"
+    looks_at = "vectors"
 
     def _choose(self, candidates: Candidates, k: int) -> IntArray:
         found = mmr(candidates.vectors, candidates.relevance, k, self.diversity)
@@ -89,19 +97,27 @@ class MaximalMarginalRelevance(Reranker):
 class DeterminantalPointProcess(Reranker):
     """Greedy MAP of a determinantal point process: one by one what makes det(L) of the chosen largest.
 
-    L = Diag(exp(α r)) S Diag(exp(α r)) with cosines S, scores r standardised over the candidates and
-    α = (1 − d) / (2 d), no larger than 4, beyond which the order hardly differs from the plain one and float32 ends.
-    Chen, Zhang and Zhou, "Fast greedy MAP inference for determinantal point process", NeurIPS 2018 (θ = 1 − d);
-    `pyversity.dpp`, whose scale · (1 − d) is α.
+    L = Diag(exp(α r)) S Diag(exp(α r)) with relevance r, cosines S and α = (1 − d) / (2 d), so that the logarithm of
+    the determinant grows by 2 α r + log(what the chosen leave of the candidate's vector). Chen, Zhang and Zhou, "Fast
+    greedy MAP inference for determinantal point process", NeurIPS 2018 (θ = 1 − d), with the weights kept in
+    logarithms: `pyversity.dpp` holds L itself in float32, where they overflow for a small d.
     """
 
     name = "dpp"
+    looks_at = "vectors"
 
     def _choose(self, candidates: Candidates, k: int) -> IntArray:
-        rest = 1 - self.diversity
-        alpha = min(rest / (2 * self.diversity), STEEPEST)
-        found = dpp(candidates.vectors, candidates.relevance, k, self.diversity, scale=alpha / rest if rest else 1.0)
-        return found.indices.astype(np.int64)
+        unit = normalize(candidates.vectors.astype(np.float64))
+        gain = candidates.relevance * (1 - self.diversity) / max(self.diversity, NOTHING_LEFT)
+        rest, parts = np.ones(len(unit)), np.zeros((len(unit), k))
+        chosen = np.empty(k, dtype=np.int64)
+        for place in range(k):
+            worth = gain + np.log(rest)
+            worth[chosen[:place]] = -np.inf
+            best = chosen[place] = np.argmax(worth)
+            parts[:, place] = (unit @ unit[best] - parts[:, :place] @ parts[best, :place]) / np.sqrt(rest[best])
+            rest = np.maximum(rest - parts[:, place] ** 2, NOTHING_LEFT)
+        return chosen
 
 
 class Calibrated(Reranker):
@@ -112,6 +128,7 @@ class Calibrated(Reranker):
     """
 
     name = "calibrated"
+    looks_at = "areas"
 
     def _choose(self, candidates: Candidates, k: int) -> IntArray:
         if not candidates.usual.any():
@@ -119,25 +136,28 @@ class Calibrated(Reranker):
         counts, chosen = np.zeros(len(candidates.usual)), np.empty(k, dtype=np.int64)
         gain = (1 - self.diversity) * candidates.relevance.astype(np.float64)
         for place in range(k):
-            apart = _divergence(candidates.usual, (counts + np.eye(len(counts))) / (place + 1))
-            chosen[place] = np.argmax(gain - self.diversity * apart[candidates.areas])
+            nearer = _nearer(candidates.usual, counts, place + 1)
+            chosen[place] = np.argmax(gain + self.diversity * nearer[candidates.areas])
             gain[chosen[place]] = -np.inf
             counts[candidates.areas[chosen[place]]] += 1
         return chosen
 
 
-def _divergence(usual: npt.NDArray[np.float64], shares: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    """KL(p ‖ q̃) of each row of shares, shape (m, areas) → (m,)."""
-    smooth = (1 - SMOOTHING) * shares + SMOOTHING * usual
-    with np.errstate(divide="ignore", invalid="ignore"):
-        terms = usual * np.log(usual / smooth)
-    return np.asarray(np.where(usual > 0, terms, 0).sum(axis=1))
+def _nearer(usual: Shares, counts: Shares, size: int) -> Shares:
+    """By how much KL(p ‖ q̃) falls with one more of each area in a list that will have ``size``, shape (areas,).
+
+    Of the sum over areas only the area's own term changes: p log((q̃ + (1 − .01) / size) / q̃).
+    """
+    smooth = (1 - SMOOTHING) * counts / size + SMOOTHING * usual
+    more = (1 - SMOOTHING) / size
+    return np.where(usual > 0, usual * np.log1p(more / np.where(usual > 0, smooth, 1)), 0)
 
 
 class GroupCap(Reranker):
     """The plain order with at most m of each group, m = max(1, round(k^(1 − d))); what is over the cap goes last."""
 
     name = "cap"
+    looks_at = "groups"
 
     def _choose(self, candidates: Candidates, k: int) -> IntArray:
         most = max(1, round(k ** (1 - self.diversity)))

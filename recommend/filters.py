@@ -90,7 +90,9 @@ class Filters:
 
     def unknown_stock(self, catalogue: Catalogue) -> list[str]:
         """Products of the stock list that the catalogue lacks."""
-        stock = _texts(self.stock or ())
+        if not self.stock:
+            return []
+        stock = _texts(self.stock)
         return [str(name) for name in stock[~among(stock, catalogue.product_ids)]]
 
     def _in_band(self, prices: npt.NDArray[np.float64]) -> Mask:

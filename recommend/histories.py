@@ -12,7 +12,7 @@ import pandas as pd
 
 from data.dataset import Dataset
 from data.log import Log
-from data.lookup import among, positions
+from data.lookup import positions
 from data.rejects import Rejects
 from data.sources.files import Reader, as_text, check_columns
 from data.sources.periods import read_integers
@@ -60,7 +60,7 @@ class Histories:
         raw = rejects.drop(raw, raw["user_id"].isna(), TABLE, "user_id", "user_id is empty")
         users = as_text(raw["user_id"]).drop_duplicates().to_numpy(dtype=str)
         rows = conform(_typed(raw[raw["product_id"].notna()], rejects), INTERACTIONS, TABLE, rejects)
-        lost = ~among(rows["product_id"], dataset.catalogue.product_ids)
+        lost = dataset.catalogue.product_index.get_indexer(pd.Index(rows["product_id"])) < 0
         rows = rejects.drop(rows, lost, TABLE, "product_id", "the product is not in the catalogue")
         return cls(users, rows.sort_values("time", kind="stable"), rejects.frame())
 
@@ -76,7 +76,7 @@ class Histories:
         baskets = pd.factorize(rows["user_id"] + "\x1f" + rows["basket_id"])[0]
         return Log(
             user=positions(rows["user_id"], self.user_ids).astype(np.int32),
-            product=positions(rows["product_id"], dataset.catalogue.product_ids).astype(np.int32),
+            product=dataset.catalogue.product_index.get_indexer(pd.Index(rows["product_id"])).astype(np.int32),
             time=rows["time"].to_numpy(dtype=np.int32),
             quantity=rows["quantity"].to_numpy(dtype=np.float32),
             value=rows["value"].to_numpy(dtype=np.float32),
@@ -108,8 +108,7 @@ def _file(path: Path) -> pd.DataFrame:
 
 def _typed(raw: pd.DataFrame, rejects: Rejects) -> pd.DataFrame:
     """Columns in the types of the canonical interactions; rows with an unreadable number are noted."""
-    for name, default in DEFAULTS.items():
-        raw = raw.assign(**{name: raw[name] if name in raw else default})
+    raw = raw.assign(**{name: raw.get(name, default) for name, default in DEFAULTS.items()})
     for name in ("time", *DEFAULTS):
         numbers = read_integers(raw[name]) if name == "time" else pd.to_numeric(raw[name], errors="coerce")
         raw = rejects.drop(raw, numbers.isna(), TABLE, name, f"{name} is no {'whole ' * (name == 'time')}number")

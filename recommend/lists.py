@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
+import torch
 
 from console import track
-from data.catalogue import Level
+from data.catalogue import Catalogue, Level
 from data.dataset import Dataset
 from data.log import Log
+from data.rejects import Rejects
 from data.splits import blocked, unseen_categories
+from errors import InputError
 from evaluation.ranking import CELLS_PER_BATCH, Rankings, tie_order, top_k
 from evaluation.scorer import Problem
 from recommend.histories import at_moment
@@ -23,6 +28,7 @@ FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 MOST_USERS = 256
+HANDFUL = 8
 
 
 @dataclass(frozen=True)
@@ -100,11 +106,25 @@ class Ranker:
         items, scores = (np.concatenate(found) for found in zip(*lists, strict=True))
         return Rankings(np.arange(len(asked.rows)), items, scores, len(self.problem))
 
+    def frame(self, asked: Asked, found: Rankings) -> pd.DataFrame:
+        """Lists for people: ``user_id``, ``item_id``, ``rank``, ``score``, ``name``, and the nodes above each item."""
+        catalogue, level = self.problem.dataset.catalogue, self.problem.level
+        frame, items = found.to_frame(asked.user_ids, self.problem.item_ids), found.items[found.items >= 0]
+        names = catalogue.product_texts if level is None else level.names
+        frame["name"] = [names[item] for item in items]
+        for above in (catalogue.interest, catalogue.below):
+            if above is level or above is None:
+                break
+            place = first_above(catalogue, level, above)[items]
+            frame[above.name] = np.where(place >= 0, above.ids[place], "")
+        return frame
+
     def _batch(
         self, asked: Asked, users: IntArray, wish: Wish, passed: Mask
     ) -> tuple[npt.NDArray[np.int32], FloatArray]:
-        history = at_moment(asked.history.of_users(users), self.problem.cutoff)
-        scores = self._scores(history, asked.rows[users], wish)
+        history = asked.history if len(users) == len(asked.rows) else asked.history.of_users(users)
+        with _threads(len(users)):
+            scores = self._scores(at_moment(history, self.problem.cutoff), asked.rows[users], wish)
         if not passed.all():
             scores[:, ~passed] = -np.inf
         items = np.full((len(users), wish.k), -1, dtype=np.int32)
@@ -139,5 +159,38 @@ class Ranker:
         return best
 
 
+def first_above(catalogue: Catalogue, level: Level | None, above: Level) -> IntArray:
+    """The node above that each item of a level (None: product) shares most products with, shape (items,)."""
+    if level is None:
+        return above.primary
+    return np.asarray(catalogue.links(level, above).argmax(axis=1), dtype=np.int64).ravel()
+
+
+def note_short(asked: Asked, found: Rankings, k: int, rejects: Rejects) -> None:
+    """Note the users whose lists are shorter than k.
+
+    Raises:
+        InputError: nobody has a list.
+    """
+    size = (found.items[:, :k] >= 0).sum(axis=1)
+    if not size.any():
+        remedy = "Widen the filters, or ask for other users."
+        raise InputError("nobody has a candidate that passes the filters", where="filters", remedy=remedy)
+    users = pd.DataFrame({"user_id": asked.user_ids})
+    reasons = [f"only {n} of {k} candidates" if n else "no candidate" for n in size[size < k]]
+    rejects.drop(users, size < k, "lists", "user_id", np.array(reasons, dtype=object))
+
+
 def _shown(parts: list[IntArray]) -> Iterable[IntArray]:
     return parts if len(parts) < 2 else track(parts, "batches of users")
+
+
+@contextmanager
+def _threads(n_users: int) -> Iterator[None]:
+    """One thread of torch for a handful of users: to wake others takes longer than the work does."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if n_users <= HANDFUL else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Self
@@ -23,7 +24,7 @@ from recommend.aspects import Aspects
 from recommend.diversity import Reranker, reranker
 from recommend.filters import Filters
 from recommend.histories import Histories, joined
-from recommend.lists import Asked, Ranker, Wish
+from recommend.lists import Asked, Ranker, Wish, note_short
 from training.loaded import LoadedRun, load_run
 
 IntArray = npt.NDArray[np.int64]
@@ -43,9 +44,6 @@ class Recommender:
     Args:
         run: a loaded run.
 
-    Attributes:
-        problems: what the last call could not use or answer, row by row: ``table`` (history, users, stock, lists),
-            ``row`` (from 1), ``column``, ``value``, ``reason``.
     """
 
     def __init__(self, run: LoadedRun) -> None:
@@ -55,7 +53,8 @@ class Recommender:
         self.user_ids = dataset.user_ids
         self._log: Log = self.history
         self._rankers: dict[str, Ranker] = {}
-        self.problems = Rejects().frame()
+        self._aspects: dict[str, Aspects] = {}
+        self._rejects = Rejects()
 
     @classmethod
     def load(cls, folder: Path | str, store: StoreConfig | None = None) -> Self:
@@ -76,6 +75,14 @@ class Recommender:
     def dataset(self) -> Dataset:
         """The run's data."""
         return self.run.dataset
+
+    @property
+    def problems(self) -> pd.DataFrame:
+        """What the last call could not use or answer, row by row.
+
+        ``table`` (history, users, stock, lists), ``row`` (from 1), ``column``, ``value``, ``reason``.
+        """
+        return self._rejects.frame()
 
     # -- lists -------------------------------------------------------------------------------------------
 
@@ -155,16 +162,16 @@ class Recommender:
         """The same at any level that the run ranks: the interest level, the one below it, or ``product``."""
         _check_length("k", k)
         _check_length("within", within)
-        order, ranker, rejects = reranker(by, diversity), self.ranker(level), Rejects()
+        order, ranker = reranker(by, diversity), self.ranker(level)
+        self._rejects = rejects = Rejects()
         asked = self._asked(users, histories, rejects)
         passed = filters.items(ranker.problem.level, self.dataset.catalogue, self.history)
         pool = k if diversity == 0 else max(POOL, POOL_PER_PLACE * k)
         found = ranker.best(asked, Wish(min(pool, int(passed.sum())), passed, filters.owned, within))
         found = self._reordered(level, asked, found, order, k)
         self._note_stock(filters, rejects)
-        self._note_short(asked, found, k, rejects)
-        self.problems = rejects.frame()
-        return self._frame(ranker, asked, found)
+        note_short(asked, found, k, rejects)
+        return ranker.frame(asked, found)
 
     def update(self, interactions: Given) -> None:
         """Add purchases to the histories of known users, or of new ones, who are known from then on.
@@ -172,7 +179,7 @@ class Recommender:
         The next answer counts them. The model and its evidence on the catalogue stay as they are.
 
         Args:
-            interactions: as histories; what cannot be used stands in ``problems``.
+            interactions: as histories, each basket in one call; what cannot be used stands in ``problems``.
 
         Raises:
             InputError: the file or a column is missing, or there are no rows.
@@ -183,7 +190,7 @@ class Recommender:
         more = found.log(self.dataset, self._stores, int(self._log.basket.max(initial=-1)) + 1)
         more = _renumbered(more, positions(found.user_ids, self.user_ids), len(self.user_ids))
         self._log = joined([self._log, more], len(self.user_ids))
-        self.problems = found.rejects
+        self._rejects = Rejects(found.rejects)
 
     # -- parts -------------------------------------------------------------------------------------------
 
@@ -211,10 +218,6 @@ class Recommender:
         """Ids of the stores by their number in the log."""
         return np.asarray(pd.factorize(self.dataset.tables.interactions["store_id"])[1], dtype=object)
 
-    @cached_property
-    def _aspects(self) -> dict[str, Aspects]:
-        return {}
-
     def aspects(self, level: str) -> Aspects:
         """What re-rankers are told of a level's items."""
         if level not in self._aspects:
@@ -227,7 +230,9 @@ class Recommender:
         if histories is not None:
             return self._strangers(histories, rejects)
         rows = np.arange(len(self.user_ids)) if users is None else self._rows(users, rejects)
-        return Asked(self.user_ids[rows], np.where(rows < len(self.dataset.user_ids), rows, -1), self._log.of_users(rows))
+        return Asked(
+            self.user_ids[rows], np.where(rows < len(self.dataset.user_ids), rows, -1), self._log.of_users(rows)
+        )
 
     def _strangers(self, given: Given, rejects: Rejects) -> Asked:
         found = Histories.read(given, self.dataset)
@@ -246,7 +251,9 @@ class Recommender:
         if not len(named):
             remedy = "Give ids as in the run's data, or the user's history."
             lost = ", ".join(map(repr, list(users)[:3]))
-            raise InputError(f"the run knows no user {lost}" if lost else "no user is named", where="users", remedy=remedy)
+            raise InputError(
+                f"the run knows no user {lost}" if lost else "no user is named", where="users", remedy=remedy
+            )
         return rows[rows >= 0]
 
     def _reordered(self, level: str, asked: Asked, found: Rankings, order: Reranker, k: int) -> Rankings:
@@ -255,34 +262,8 @@ class Recommender:
         return self.aspects(level).rerank(order, found, asked.history, k)
 
     def _note_stock(self, filters: Filters, rejects: Rejects) -> None:
-        lost = pd.DataFrame({"product_id": filters.unknown_stock(self.dataset.catalogue)})
+        lost = pd.DataFrame({"product_id": filters.unknown_stock(self.dataset.catalogue)}, dtype="str")
         rejects.drop(lost, np.ones(len(lost), bool), "stock", "product_id", "the product is not in the catalogue")
-
-    def _note_short(self, asked: Asked, found: Rankings, k: int, rejects: Rejects) -> None:
-        """Tell users whose list is shorter than asked for."""
-        size = (found.items[:, :k] >= 0).sum(axis=1)
-        if not size.any():
-            remedy = "Widen the filters, or ask for other users."
-            raise InputError("nobody has a candidate that passes the filters", where="filters", remedy=remedy)
-        users = pd.DataFrame({"user_id": asked.user_ids})
-        reasons = np.array([f"only {n} of {k} candidates" if n else "no candidate" for n in size[size < k]], dtype=object)
-        rejects.drop(users, size < k, "lists", "user_id", reasons)
-
-    def _frame(self, ranker: Ranker, asked: Asked, found: Rankings) -> pd.DataFrame:
-        frame = found.to_frame(asked.user_ids, ranker.problem.item_ids)
-        items, catalogue = found.items[found.items >= 0], self.dataset.catalogue
-        level = ranker.problem.level
-        texts = catalogue.product_texts if level is None else level.names
-        frame["name"] = [texts[item] for item in items]
-        for above in self._between(level):
-            place = above.primary if level is None else catalogue.links(level, above).argmax(axis=1)
-            frame[above.name] = np.where(place[items] >= 0, above.ids[place[items]], "")
-        return frame
-
-    def _between(self, level: Level | None) -> list[Level]:
-        """The ranked levels above one, top first."""
-        ranked = [one for one in self._levels.values() if one is not None]
-        return ranked if level is None else ranked[: ranked.index(level)]
 
 
 def _check_length(name: str, value: int | None) -> None:
@@ -292,6 +273,4 @@ def _check_length(name: str, value: int | None) -> None:
 
 def _renumbered(log: Log, rows: IntArray, n_users: int) -> Log:
     """The log with user i as ``rows[i]``."""
-    from dataclasses import replace
-
     return replace(log, user=rows[log.user].astype(np.int32), n_users=n_users)
