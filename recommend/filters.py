@@ -63,11 +63,11 @@ class Filters:
             passed &= _stocked(catalogue, self.stock)
         if self.has_price:
             passed &= self._in_band(unit_prices(history, len(passed)))
-        if self.brands:
+        if len(self.brands):
             passed &= _branded(catalogue, self.brands)
-        if self.categories:
+        if len(self.categories):
             passed &= _within(catalogue, self.categories)
-        if self.forbidden:
+        if len(self.forbidden):
             passed &= ~_within(catalogue, self.forbidden)
         if not passed.any():
             raise InputError("the filters leave no product", where="filters", remedy="Leave one out or widen it.")
@@ -85,12 +85,12 @@ class Filters:
 
     def _named(self, interest: Level) -> Mask:
         """Categories that the lists of categories let pass; a product in two of them does not bring the other in."""
-        passed = np.isin(interest.ids, _texts(self.categories)) if self.categories else np.ones(len(interest), bool)
+        passed = np.isin(interest.ids, _texts(self.categories)) if len(self.categories) else np.ones(len(interest), bool)
         return np.asarray(passed & ~np.isin(interest.ids, _texts(self.forbidden)))
 
     def unknown_stock(self, catalogue: Catalogue) -> list[str]:
         """Products of the stock list that the catalogue lacks."""
-        if not self.stock:
+        if self.stock is None:
             return []
         stock = _texts(self.stock)
         return [str(name) for name in stock[~among(stock, catalogue.product_ids)]]
