@@ -85,7 +85,9 @@ class Filters:
 
     def _named(self, interest: Level) -> Mask:
         """Categories that the lists of categories let pass; a product in two of them does not bring the other in."""
-        passed = np.isin(interest.ids, _texts(self.categories)) if len(self.categories) else np.ones(len(interest), bool)
+        passed = (
+            np.isin(interest.ids, _texts(self.categories)) if len(self.categories) else np.ones(len(interest), bool)
+        )
         return np.asarray(passed & ~np.isin(interest.ids, _texts(self.forbidden)))
 
     def unknown_stock(self, catalogue: Catalogue) -> list[str]:
