@@ -47,7 +47,7 @@ from recommend.recommender import POOL, POOL_PER_PLACE
 from training.learnt import node_vectors
 
 K = 20
-DIALS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 0.9, 1.0)
+DIALS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.7, 1.0)
 DEAR = 0.01
 REST = {"coverage": 3, "novelty": 2, "serendipity": 4, "gini": 3, "tail": 3}
 SPACES = ("fused", "graph", "text", "buyers")
@@ -176,7 +176,8 @@ def draw(figures: pd.DataFrame, baselines: dict[str, dict[str, float | None]], t
     for name, row in baselines.items():
         if name != "crossaisle":
             axes[2].plot(row["diversity@20"], row["ndcg@20"], "x", color="grey")
-            axes[2].annotate(name, (row["diversity@20"], row["ndcg@20"]), fontsize=7, color="grey")
+            place = (row["diversity@20"], row["ndcg@20"])
+            axes[2].annotate(name, place, (4, -7), textcoords="offset points", fontsize=6, color="grey")
     axes[0].set_ylabel("NDCG@20")
     axes[0].legend(title="re-ranker")
     figure.suptitle(title)

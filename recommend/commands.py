@@ -46,7 +46,8 @@ def recommend(given: Namespace) -> pd.DataFrame:
     seconds = time.perf_counter() - begin
     problems.extend(recommender.problems)
     _tell_problems(problems.frame(), given.out)
-    told = f"{lists['user_id'].nunique():,} users, {len(lists):,} rows in {seconds:.2f} s"
+    users = lists["user_id"].nunique()
+    told = f"{users:,} user{'s' * (users != 1)}, {len(lists):,} rows in {seconds:.2f} s"
     _show(lists, given.out, told)
     return lists
 

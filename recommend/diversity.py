@@ -154,7 +154,7 @@ def _nearer(usual: Shares, counts: Shares, size: int) -> Shares:
 
 
 class GroupCap(Reranker):
-    """The plain order with at most m of each group, m = max(1, round(k^(1 − d))); what is over the cap goes last."""
+    """In rounds, in each at most m more of a group by the plain order, m = max(1, round(k^(1 − d)))."""
 
     name = "cap"
     looks_at = "groups"
@@ -165,7 +165,7 @@ class GroupCap(Reranker):
         begin = np.flatnonzero(np.diff(candidates.groups[order], prepend=-1))
         nth = np.empty(len(order), dtype=np.int64)
         nth[order] = np.arange(len(order)) - np.repeat(begin, np.diff(np.append(begin, len(order))))
-        return np.argsort(nth >= most, kind="stable")[:k]
+        return np.argsort(nth // most, kind="stable")[:k]
 
 
 RERANKERS: dict[str, type[Reranker]] = {

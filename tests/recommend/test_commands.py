@@ -40,7 +40,7 @@ def test_a_table_in_the_terminal(command, recommender):
     assert code == 0, said
     for item in recommender.categories([user], k=3, diversity=0.5, by="cap")["item_id"]:
         assert item in said
-    assert "1 users, 3 rows" in said
+    assert "1 user, 3 rows" in said
 
 
 def test_filters_and_purchases_from_files(command, recommender, tmp_path):

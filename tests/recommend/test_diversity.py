@@ -128,8 +128,9 @@ class TestGroupCap(Contract):
     kind = GroupCap
 
     def test_by_hand(self):
-        # d = 1: one of each group, then the rest in their order.
+        # d = 1: one of each group, then a second of each that has one.
         np.testing.assert_array_equal(self.kind(1.0).rerank(pairs((0, 0, 0, 1)), 4), [0, 3, 1, 2])
+        np.testing.assert_array_equal(self.kind(1.0).rerank(pairs((0, 0, 1, 1)), 3), [0, 2, 1])
         # k = 4, d = .5: two of each.
         np.testing.assert_array_equal(self.kind(0.5).rerank(pairs((0, 0, 0, 1)), 4), [0, 1, 3, 2])
 
