@@ -20,9 +20,6 @@ import train
 ROOT = Path(__file__).parents[1]
 TITLES = ("architecture", "data", "knowledge-graph", "recommend")
 PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in TITLES)]
-    ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("architecture", "data", "knowledge-graph", "recommend")),
-]
 README = PAGES[0].read_text(encoding="utf-8")
 EXAMPLE = ROOT / "docs" / "examples" / "tiny_shop"
 
