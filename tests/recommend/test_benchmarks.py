@@ -54,3 +54,12 @@ def test_refreshed_answers_differ_for_those_who_bought(recommender, capsys):
     assert (moved["refreshed"] != moved["frozen"]).any()
     bench.show(figures, Console(width=120))
     assert "all, moved" in capsys.readouterr().out
+
+
+def test_times_of_lists(recommender, monkeypatch, capsys):
+    bench = benchmark("lists")
+    monkeypatch.setattr(bench.Recommender, "load", lambda folder, store=None: recommender)
+    assert bench.main(["somewhere", "--times", "2"]) == 0
+    shown = capsys.readouterr().out
+    assert "all 60 users, products" in shown
+    assert "load the run" in shown
