@@ -21,6 +21,7 @@ commands:
   train            learn from purchases and report (the same as `python train.py`)
   ablate           train the model and variants with a part left out, and compare them
   export           write what a run learnt for other programs: embeddings, retrieval vectors
+  recommend RUN    the next categories of users, and the products in them
   kg VERB          the knowledge graph: load, sync, query, queries, schema, export, import, write-back
 
 `crossaisle COMMAND --help` lists all settings."""
@@ -33,21 +34,19 @@ def main(arguments: list[str] | None = None) -> int:
         The command's exit code; 2 for an unknown command.
     """
     given = sys.argv[1:] if arguments is None else arguments
-    if given and given[0] == "train":
-        import train
-
-        return train.main(given[1:])
-    if given and given[0] == "ablate":
-        return _ablate(given[1:])
-    if given and given[0] == "export":
-        return _export_run(given[1:])
-    if given and given[0] == "kg":
-        return _kg(given[1:])
+    if given and given[0] in COMMANDS:
+        return COMMANDS[given[0]](given[1:])
     if given and given[0] in ("-h", "--help"):
         print(USAGE)
         return 0
     print(f"crossaisle: {'no command' if not given else f'unknown command {given[0]!r}'}\n{USAGE}", file=sys.stderr)
     return 2
+
+
+def _train(given: list[str]) -> int:
+    import train
+
+    return train.main(given)
 
 
 # -- crossaisle ablate ---------------------------------------------------------------------------------------
@@ -103,6 +102,28 @@ def _export_run(given: list[str]) -> int:
         return 0
 
     return explained(run, "crossaisle export --help lists all settings.")
+
+
+# -- crossaisle recommend ------------------------------------------------------------------------------------
+
+
+def _recommend(given: list[str]) -> int:
+    """Lists of the categories that users have never bought from, and of the products in them, best first."""
+    from recommend.options import add_options
+
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    keep_freed_memory()
+    parser = _store_parser("crossaisle recommend", _recommend.__doc__)
+    add_options(parser)
+
+    def run() -> int:
+        parsed = parser.parse_args(given)
+        from recommend.commands import recommend
+
+        recommend(parser.instantiate(parsed))
+        return 0
+
+    return explained(run, "crossaisle recommend --help lists all settings.")
 
 
 # -- crossaisle kg -------------------------------------------------------------------------------------------
@@ -344,6 +365,13 @@ RUN: dict[str, Callable[[ArgumentParser, Namespace], None]] = {
     "export": _export,
     "import": _import,
     "write-back": _write_back,
+}
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "train": _train,
+    "ablate": _ablate,
+    "export": _export_run,
+    "recommend": _recommend,
+    "kg": _kg,
 }
 
 

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+FEW = 8  # users for whom an index by user is worth its making
+
 
 @dataclass(frozen=True)
 class Log:
@@ -59,10 +61,22 @@ class Log:
         """
         row = np.full(self.n_users, -1, dtype=np.int32)
         row[users] = np.arange(len(users), dtype=np.int32)
-        kept = np.flatnonzero(row[self.user] >= 0)
+        kept = self._of_few(users) if len(users) <= FEW else np.flatnonzero(row[self.user] >= 0)
         arrays = {f.name: getattr(self, f.name)[kept] for f in fields(self) if f.name != "n_users"}
         arrays["user"] = row[arrays["user"]]
         return Log(**arrays, n_users=len(users))
+
+    def _of_few(self, users: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Places of some users' interactions, ascending, without a look at the others'."""
+        index, no_place = self._by_user, np.empty(0, dtype=np.int64)
+        parts = [index.indices[index.indptr[user] : index.indptr[user + 1]] for user in users]
+        return np.sort(np.concatenate([no_place, *parts]))
+
+    @cached_property
+    def _by_user(self) -> sp.csr_array:
+        """Row u has an entry at each place of the log where user u stands, CSR of shape (n_users, n)."""
+        places = (self.user, np.arange(len(self)))
+        return sp.csr_array((np.ones(len(self), dtype=np.bool_), places), shape=(self.n_users, len(self)))
 
     def counts(self, of_product: sp.csr_array, weights: npt.NDArray[np.float32] | None = None) -> sp.csr_array:
         """Weighted number of interactions of each user with each node.

@@ -36,6 +36,10 @@ class Rejects:
         part["value"] = part["value"].astype("str").fillna("")
         self._parts.append(part)
 
+    def extend(self, found: pd.DataFrame) -> None:
+        """Add rejects of another step, with the columns of ``COLUMNS``."""
+        self._parts.append(found)
+
     def drop(
         self,
         frame: pd.DataFrame,

@@ -100,7 +100,7 @@ def validate(tables: Tables) -> Tables:
         InputError: when the taxonomy has a cycle or a table has no valid row.
     """
     rejects = Rejects(tables.rejects)
-    products = _conform(tables.products, PRODUCTS, "products", rejects)
+    products = conform(tables.products, PRODUCTS, "products", rejects)
     taxonomy = _valid_taxonomy(tables, rejects)
     memberships = _valid_memberships(tables, products, taxonomy, rejects)
     products = _placed(products, taxonomy, memberships, tables.interest_level, rejects)
@@ -121,8 +121,18 @@ def validate(tables: Tables) -> Tables:
     return valid
 
 
-def _conform(frame: pd.DataFrame, schema: pa.DataFrameSchema, table: str, rejects: Rejects) -> pd.DataFrame:
-    """The rows that fulfil the schema; each other row is noted once, with its first failure."""
+def conform(frame: pd.DataFrame, schema: pa.DataFrameSchema, table: str, rejects: Rejects) -> pd.DataFrame:
+    """The rows that fulfil the schema; each other row is noted once, with its first failure.
+
+    Args:
+        frame: rows with their number as index.
+        schema: one of those above.
+        table: what the rejects call it.
+        rejects: collects the others.
+
+    Raises:
+        InputError: a column is missing or of another kind altogether.
+    """
     try:
         return schema.validate(frame, lazy=True)
     except SchemaErrors as error:
@@ -139,7 +149,7 @@ def _conform(frame: pd.DataFrame, schema: pa.DataFrameSchema, table: str, reject
 
 
 def _valid_taxonomy(tables: Tables, rejects: Rejects) -> pd.DataFrame:
-    taxonomy = _conform(tables.taxonomy, TAXONOMY, "taxonomy", rejects)
+    taxonomy = conform(tables.taxonomy, TAXONOMY, "taxonomy", rejects)
     refuse_cycle(
         zip(
             _node_keys(taxonomy, "level", "node_id"),
@@ -200,7 +210,7 @@ def refuse_cycle(edges: Iterable[tuple[tuple[str, str], tuple[str, str]]]) -> No
 def _valid_memberships(
     tables: Tables, products: pd.DataFrame, taxonomy: pd.DataFrame, rejects: Rejects
 ) -> pd.DataFrame:
-    frame = _conform(tables.memberships, MEMBERSHIPS, "memberships", rejects)
+    frame = conform(tables.memberships, MEMBERSHIPS, "memberships", rejects)
     lost = ~among(frame["product_id"], products["product_id"])
     frame = rejects.drop(frame, lost, "memberships", "product_id", "the product is not in the products")
     unknown = ~among(_joined(frame), _joined(taxonomy))
@@ -217,7 +227,7 @@ def _placed(
 
 
 def _valid_interactions(tables: Tables, products: pd.DataFrame, rejects: Rejects) -> pd.DataFrame:
-    frame = _conform(tables.interactions, INTERACTIONS, "interactions", rejects)
+    frame = conform(tables.interactions, INTERACTIONS, "interactions", rejects)
     unknown = ~among(frame["product_id"], products["product_id"])
     reasons = _why_unknown(frame.loc[unknown, "product_id"], rejects)
     return rejects.drop(frame, unknown, "interactions", "product_id", reasons)
@@ -233,14 +243,14 @@ def _why_unknown(ids: pd.Series, rejects: Rejects) -> npt.NDArray[np.object_]:
 
 def _valid_users(users: pd.DataFrame, interactions: pd.DataFrame, rejects: Rejects) -> pd.DataFrame:
     """The valid users, and those that only the interactions name."""
-    users = _conform(users, USERS, "users", rejects)
+    users = conform(users, USERS, "users", rejects)
     named = pd.Series(interactions["user_id"].unique(), name="user_id", dtype="str")
     missing = named[~among(named, users["user_id"])].sort_values()
     return pd.concat([users, missing.to_frame()], ignore_index=True) if len(missing) else users
 
 
 def _valid_relations(relations: pd.DataFrame, products: pd.DataFrame, rejects: Rejects) -> pd.DataFrame:
-    frame = _conform(relations, RELATIONS, "relations", rejects)
+    frame = conform(relations, RELATIONS, "relations", rejects)
     for side in ("source", "target"):
         of_product = frame[f"{side}_label"] == "Product"
         lost = of_product & ~among(frame[f"{side}_id"], products["product_id"])

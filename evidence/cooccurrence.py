@@ -36,7 +36,8 @@ def ease_weights(interactions: sp.csr_array, regularisation: float) -> FloatArra
         inverse[i + 1 :, i] = inverse[i, i + 1 :]
     weights = -inverse / np.diag(inverse)
     weights[np.diag_indices_from(weights)] = 0
-    return np.asarray(weights, dtype=np.float32)
+    # LAPACK's columns lie together; SciPy's sparse product would copy them into rows each time.
+    return np.asarray(weights, dtype=np.float32, order="C")
 
 
 def cosine_weights(interactions: sp.csr_array, shrinkage: float = 0.0) -> sp.csr_array:

@@ -6,6 +6,8 @@ are ranked without a users × products matrix.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
@@ -89,11 +91,16 @@ class WithinEvidence:
         known = self.parent >= 0
         if not known.any():
             return np.asarray(values, dtype=np.float32)
-        n_parents = int(self.parent.max(initial=-1)) + 1
-        ones = np.ones(int(known.sum()), dtype=np.float32)
-        up = sp.csr_array((ones, (np.flatnonzero(known), self.parent[known])), shape=(len(self.parent), n_parents))
-        totals = np.asarray((up.T @ values.T).T)
+        totals = np.asarray((self._family @ values.T).T)
         return np.asarray(np.where(known, totals[..., np.maximum(self.parent, 0)], values), dtype=np.float32)
+
+    @cached_property
+    def _family(self) -> sp.csr_array:
+        """1 where a child sits under a parent, CSR of shape (parents, children)."""
+        known = np.flatnonzero(self.parent >= 0)
+        ones = np.ones(len(known), dtype=np.float32)
+        shape = (int(self.parent.max(initial=-1)) + 1, len(self.parent))
+        return sp.csr_array((ones, (self.parent[known], known)), shape=shape)
 
     def smoothed_share(self, counts: FloatArray, prior: FloatArray) -> FloatArray:
         """Share among siblings: (n_i + α π_i) / (Σ n + α), with a prior share π and pseudo-count α."""

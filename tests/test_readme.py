@@ -18,10 +18,8 @@ import yaml
 import train
 
 ROOT = Path(__file__).parents[1]
-PAGES = [
-    ROOT / "README.md",
-    *(ROOT / "docs" / f"{name}.md" for name in ("architecture", "data", "export", "knowledge-graph")),
-]
+TITLES = ("architecture", "data", "export", "knowledge-graph", "recommend")
+PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in TITLES)]
 README = PAGES[0].read_text(encoding="utf-8")
 EXAMPLE = ROOT / "docs" / "examples" / "tiny_shop"
 

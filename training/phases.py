@@ -155,6 +155,7 @@ class Phases:
             callbacks.append(RichProgressBar(leave=False))
         trainer = _trainer(config, self.folder / "logs", name, callbacks)
         last = folder / "last.ckpt"
+        module.train()  # Lightning leaves the mode as it finds it
         with interrupt.listening():
             _fit(trainer, module, data, last if last.exists() else None)
         score = None if best.best_model_score is None or monitor is None else float(best.best_model_score)

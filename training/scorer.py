@@ -107,6 +107,12 @@ class CrossAisleScorer(Scorer):
             self._encoded = _Encoded(nodes, vectors, constant)
         return self._encoded
 
+    def vectors(self) -> FloatArray:
+        """Fused vectors of the level's items, shape (items, dim)."""
+        encoded = self.encode()
+        found = encoded.nodes.vectors[self.module.model.shape.interest] if self.step < 0 else encoded.vectors[self.step]
+        return found.float().cpu().numpy()
+
     def _is_leaf(self, step: int) -> bool:
         return step == len(self.cutoff.chain.levels) - 1
 
@@ -129,7 +135,12 @@ class CrossAisleScorer(Scorer):
     @torch.inference_mode()
     def score(self, history: Log, rows: IntArray) -> FloatArray:
         """Log-probabilities of the level's items, shape (b, items); −inf in categories bought from before."""
-        scores, candidates = self._descend(history, rows)
+        return self.score_among(history, rows, unseen_categories(history, self.cutoff.interest.level))
+
+    @torch.inference_mode()
+    def score_among(self, history: Log, rows: IntArray, allowed: npt.NDArray[np.bool_]) -> FloatArray:
+        """Log-probabilities among the allowed categories of each user, shape (b, categories), and what is in them."""
+        scores, candidates = self._descend(history, rows, allowed)
         return self._reranked(self.step, scores, candidates)
 
     def candidates(self, history: Log, rows: IntArray) -> Candidates:
@@ -138,18 +149,18 @@ class CrossAisleScorer(Scorer):
         Raises:
             ValueError: the level has no re-ranking.
         """
-        _, found = self._descend(history, rows)
+        _, found = self._descend(history, rows, unseen_categories(history, self.cutoff.interest.level))
         if found is None:
             raise ValueError("this level has no re-ranking")
         return found
 
     @torch.inference_mode()
-    def _descend(self, history: Log, rows: IntArray) -> tuple[FloatArray, Candidates | None]:
+    def _descend(
+        self, history: Log, rows: IntArray, allowed: npt.NDArray[np.bool_]
+    ) -> tuple[FloatArray, Candidates | None]:
         """Scores and candidates of the fitted level, before its own re-ranking but after those above."""
         parts, users = self.parts(history, rows)
-        scores = _log_softmax(
-            np.sum(list(parts.values()), axis=0), unseen_categories(history, self.cutoff.interest.level)
-        )
+        scores = _log_softmax(np.sum(list(parts.values()), axis=0), allowed)
         encoded, found = self.encode(), None
         for step in range(self.step + 1):
             scores = self._reranked(step - 1, scores, found)

@@ -45,27 +45,49 @@ class Reader:
         Raises:
             InputError: no such file, not readable, no rows, a column that is missing or there twice.
         """
-        path = self.root / file
-        if not path.is_file():
-            remedy = "File names in a mapping are relative to its root, by default the mapping's own folder."
-            raise InputError("no such file", where=str(path), remedy=remedy)
+        path = self._found(file)
         wanted = list(dict.fromkeys(columns))
         frame = self._parquet(path, wanted) if path.suffix in PARQUET else self._csv(path, wanted)
         if len(frame) == 0:
             raise InputError("no rows", where=str(path), remedy="Give a file with data.")
         return frame
 
-    def _parquet(self, path: Path, columns: list[str]) -> pd.DataFrame:
+    def columns(self, file: str) -> list[str]:
+        """Names of a file's columns, in its order.
+
+        Raises:
+            InputError: no such file, or not readable.
+        """
+        path = self._found(file)
+        return self._schema(path) if path.suffix in PARQUET else self._header(path)
+
+    def _found(self, file: str) -> Path:
+        path = self.root / file
+        if not path.is_file():
+            remedy = "File names in a mapping are relative to its root, by default the mapping's own folder."
+            raise InputError("no such file", where=str(path), remedy=remedy)
+        return path
+
+    def _schema(self, path: Path) -> list[str]:
         try:
-            check_columns(pq.read_schema(path).names, columns, path)
+            names: list[str] = pq.read_schema(path).names
+        except (pa.ArrowInvalid, OSError) as error:
+            raise _no_parquet(path, error) from None
+        return names
+
+    def _header(self, path: Path) -> list[str]:
+        names: list[str] = self._parse(path, header=None, nrows=1).iloc[0].fillna("").tolist()
+        return names
+
+    def _parquet(self, path: Path, columns: list[str]) -> pd.DataFrame:
+        check_columns(self._schema(path), columns, path)
+        try:
             return pq.read_table(path, columns=columns, use_threads=False).to_pandas(ignore_metadata=True)
         except (pa.ArrowInvalid, OSError) as error:
-            remedy = "Write it again as Parquet, or give CSV."
-            raise InputError(f"not a readable Parquet file: {error}", where=str(path), remedy=remedy) from None
+            raise _no_parquet(path, error) from None
 
     def _csv(self, path: Path, columns: list[str]) -> pd.DataFrame:
-        header = self._parse(path, header=None, nrows=1).iloc[0].fillna("").tolist()
-        check_columns(header, columns, path, self.delimiter)
+        check_columns(self._header(path), columns, path, self.delimiter)
         # All columns are parsed: with usecols a row with too many values would pass in silence.
         return self._parse(path, na_values=[""], index_col=False)[columns]
 
@@ -88,6 +110,11 @@ class Reader:
         except (pd.errors.ParserError, ValueError) as error:
             remedy = "Check that line, and `delimiter:` in the mapping."
             raise InputError(f"not a readable CSV file: {error}".strip(), where=where, remedy=remedy) from None
+
+
+def _no_parquet(path: Path, error: Exception) -> InputError:
+    remedy = "Write it again as Parquet, or give CSV."
+    return InputError(f"not a readable Parquet file: {error}", where=str(path), remedy=remedy)
 
 
 def check_columns(present: list[str], wanted: list[str], path: Path, delimiter: str = "") -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from data.log import Log
 
-USERS, PRODUCTS, NODES = 5, 6, 3
+USERS, PRODUCTS, NODES = 12, 6, 3  # more users than those that are looked up one by one
 row = st.tuples(st.integers(0, USERS - 1), st.integers(0, PRODUCTS - 1), st.integers(-3, 9))
 pairs = st.sets(st.tuples(st.integers(0, PRODUCTS - 1), st.integers(0, NODES - 1)))
 

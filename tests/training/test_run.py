@@ -69,15 +69,16 @@ def test_a_saved_model_is_the_same(run, tmp_path):
         torch.testing.assert_close(encoder.eval()(texts), module.bank.encoder(texts))
 
 
-def test_an_interrupted_phase_goes_on_as_if_undisturbed(run, tmp_path):
-    """Ctrl-C in the second epoch: dropout, order and schedule of the rest are as without it."""
+@pytest.fixture
+def train_phase(run):
+    """Runs one phase in a folder; Ctrl-C comes at the validation numbered ``stop``."""
     times = run.config.protocol.train_cutoffs
     store = build.ExampleStore(run.config, run.dataset, Chain.of(run.dataset), run.graphs)
     examples, items = store.get(times)
     config = replace(run.config.optimiser, epochs=3, patience=9, batch_size=8)
     shape = build.shape_of(run.dataset, run.bank, run.cutoff, run.config.model)
 
-    def train(folder, stop=0):
+    def train(folder, stop=0, training=True):
         asked = []
 
         def validate(module):
@@ -91,10 +92,20 @@ def test_an_interrupted_phase_goes_on_as_if_undisturbed(run, tmp_path):
         build.fit_scales(model, examples, items, 0)
         folder.mkdir(exist_ok=True)
         phases = Phases(folder, config, 0, store)
-        return phases.run("choose", model, run.bank, run.plan, times, validate=validate)
+        return phases.run("choose", model.train(training), run.bank, run.plan, times, validate=validate)
 
-    whole = train(tmp_path / "whole")
+    return train
+
+
+def test_an_interrupted_phase_goes_on_as_if_undisturbed(train_phase, tmp_path):
+    """Ctrl-C in the second epoch: dropout, order and schedule of the rest are as without it."""
+    whole = train_phase(tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
-        train(tmp_path / "parts", stop=2)
-    assert train(tmp_path / "parts").validation == whole.validation
+        train_phase(tmp_path / "parts", stop=2)
+    assert train_phase(tmp_path / "parts").validation == whole.validation
     assert len(whole.validation) == 3
+
+
+def test_a_phase_trains_with_dropout_in_whatever_mode_it_finds_the_model(train_phase, tmp_path):
+    expected = train_phase(tmp_path / "one").validation
+    assert train_phase(tmp_path / "other", training=False).validation == expected

@@ -1,0 +1,196 @@
+"""The best candidates of many users, batch by batch, so that no users × products matrix is ever held."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+
+from console import track
+from data.catalogue import Catalogue, Level
+from data.dataset import Dataset
+from data.log import Log
+from data.rejects import Rejects
+from data.splits import blocked, unseen_categories
+from errors import InputError
+from evaluation.ranking import CELLS_PER_BATCH, Rankings, tie_order, top_k
+from evaluation.scorer import Problem
+from recommend.histories import at_moment
+from training.scorer import CrossAisleScorer
+
+FloatArray = npt.NDArray[np.float32]
+IntArray = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
+MOST_USERS = 256
+HANDFUL = 8
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Users to answer.
+
+    Attributes:
+        user_ids: shape (n,).
+        rows: their rows in the population that the run was trained on, −1 for strangers, shape (n,).
+        history: what they bought, users numbered 0 … n − 1.
+    """
+
+    user_ids: npt.NDArray[np.str_]
+    rows: IntArray
+    history: Log
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a list shall be.
+
+    Attributes:
+        k: its length.
+        passed: which items may stand in it, shape (items,).
+        owned: whether items in categories that the user has bought from may stand in it.
+        within: only items of the user's so many best categories; None: of all.
+    """
+
+    k: int
+    passed: Mask
+    owned: bool = False
+    within: int | None = None
+
+
+class Ranker:
+    """Ranks one level's items for any histories.
+
+    Args:
+        scorer: the trained model.
+        dataset: of the run.
+        level: whose nodes are ranked; None: the products.
+    """
+
+    def __init__(self, scorer: CrossAisleScorer, dataset: Dataset, level: Level | None) -> None:
+        self.scorer = scorer
+        self.problem = Problem(dataset, level, scorer.cutoff.time)
+        self.interest = dataset.catalogue.interest
+
+    @cached_property
+    def _ties(self) -> IntArray:
+        return tie_order(self.problem.item_ids)
+
+    @cached_property
+    def _placed(self) -> Mask:
+        """Items that sit in a category."""
+        return np.diff(self.problem.membership.indptr) > 0
+
+    def encode(self) -> None:
+        """Encode the level's items, once; else the first answer does."""
+        self.scorer.fit(self.problem).encode()
+
+    def best(self, asked: Asked, wish: Wish) -> Rankings:
+        """The k best candidates of each user.
+
+        The order is the one of the run's rankings: candidates sit in no category that the user has bought from,
+        equal scores are ordered by `evaluation.ranking.tie_order`.
+
+        Returns:
+            Users numbered as in ``asked``; −1 and −∞ where a user has fewer candidates than k.
+        """
+        size = max(1, min(MOST_USERS, CELLS_PER_BATCH // max(len(self.problem), 1)))
+        parts = [np.arange(start, min(start + size, len(asked.rows))) for start in range(0, len(asked.rows), size)]
+        passed = wish.passed & self._placed
+        lists = [self._batch(asked, users, wish, passed) for users in _shown(parts)]
+        items, scores = (np.concatenate(found) for found in zip(*lists, strict=True))
+        return Rankings(np.arange(len(asked.rows)), items, scores, len(self.problem))
+
+    def frame(self, asked: Asked, found: Rankings) -> pd.DataFrame:
+        """Lists for people: ``user_id``, ``item_id``, ``rank``, ``score``, ``name``, and the nodes above each item."""
+        catalogue, level = self.problem.dataset.catalogue, self.problem.level
+        frame, items = found.to_frame(asked.user_ids, self.problem.item_ids), found.items[found.items >= 0]
+        names = catalogue.product_texts if level is None else level.names
+        frame["name"] = [names[item] for item in items]
+        for above in (catalogue.interest, catalogue.below):
+            if above is level or above is None:
+                break
+            place = first_above(catalogue, level, above)[items]
+            frame[above.name] = np.where(place >= 0, above.ids[place], "")
+        return frame
+
+    def _batch(
+        self, asked: Asked, users: IntArray, wish: Wish, passed: Mask
+    ) -> tuple[npt.NDArray[np.int32], FloatArray]:
+        history = asked.history if len(users) == len(asked.rows) else asked.history.of_users(users)
+        with _threads(len(users)):
+            scores = self._scores(at_moment(history, self.problem.cutoff), asked.rows[users], wish)
+        if not passed.all():
+            scores[:, ~passed] = -np.inf
+        items = np.full((len(users), wish.k), -1, dtype=np.int32)
+        best = np.full((len(users), wish.k), -np.inf, dtype=np.float32)
+        for at, row in enumerate(scores):
+            chosen = top_k(row, wish.k, self._ties)
+            items[at, : len(chosen)], best[at, : len(chosen)] = chosen, row[chosen]
+        return items, best
+
+    def _scores(self, history: Log, rows: IntArray, wish: Wish) -> FloatArray:
+        """Scores of a batch, −∞ at what is no candidate, shape (b, items)."""
+        unseen = unseen_categories(history, self.interest)
+        allowed = np.ones_like(unseen) if wish.owned else unseen
+        scores = self.scorer.fit(self.problem).score_among(history, rows, allowed)
+        if not wish.owned:
+            np.putmask(scores, np.ascontiguousarray(blocked(unseen, self.problem.membership)), -np.inf)
+        if wish.within is not None:
+            best = self._best_categories(history, rows, allowed, wish)
+            inside = (self.problem.membership @ best.T.astype(np.float32)).T > 0
+            np.putmask(scores, np.ascontiguousarray(~inside), -np.inf)
+        return scores
+
+    def _best_categories(self, history: Log, rows: IntArray, allowed: Mask, wish: Wish) -> Mask:
+        """The ``within`` best of the allowed categories that hold an item which passes, shape (b, categories)."""
+        scores = self.scorer.at_interest().score_among(history, rows, allowed)
+        holds = self.problem.membership.T @ wish.passed.astype(np.float32) > 0
+        scores[:, ~holds] = -np.inf
+        ties = tie_order(self.interest.ids)
+        best = np.zeros_like(allowed)
+        for at, row in enumerate(scores):
+            best[at, top_k(row, wish.within or 0, ties)] = True
+        return best
+
+
+def first_above(catalogue: Catalogue, level: Level | None, above: Level) -> IntArray:
+    """The node above that each item of a level (None: product) shares most products with, shape (items,)."""
+    if level is None:
+        return above.primary
+    return np.asarray(catalogue.links(level, above).argmax(axis=1), dtype=np.int64).ravel()
+
+
+def note_short(asked: Asked, found: Rankings, k: int, rejects: Rejects) -> None:
+    """Note the users whose lists are shorter than k.
+
+    Raises:
+        InputError: nobody has a list.
+    """
+    size = (found.items[:, :k] >= 0).sum(axis=1)
+    if not size.any():
+        remedy = "Widen the filters, or ask for other users."
+        raise InputError("nobody has a candidate that passes the filters", where="filters", remedy=remedy)
+    users = pd.DataFrame({"user_id": asked.user_ids})
+    reasons = [f"only {n} of {k} candidates" if n else "no candidate" for n in size[size < k]]
+    rejects.drop(users, size < k, "lists", "user_id", np.array(reasons, dtype=object))
+
+
+def _shown(parts: list[IntArray]) -> Iterable[IntArray]:
+    return parts if len(parts) < 2 else track(parts, "batches of users")
+
+
+@contextmanager
+def _threads(n_users: int) -> Iterator[None]:
+    """One thread of torch for a handful of users: to wake others takes longer than the work does."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if n_users <= HANDFUL else before)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

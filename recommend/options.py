@@ -1,0 +1,45 @@
+"""The options of ``crossaisle recommend``; imports nothing heavy, so that --help is quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from jsonargparse import ArgumentParser
+
+
+def add_options(parser: ArgumentParser) -> None:
+    """Add the options of ``crossaisle recommend`` to a parser that names a store."""
+    parser.add_argument("run", type=Path, help="folder of a finished run")
+    _add_users(parser)
+    _add_lists(parser)
+    _add_filters(parser)
+
+
+def _add_users(parser: ArgumentParser) -> None:
+    parser.add_argument("--user", nargs="+", default=[], metavar="ID", help="users of the run")
+    parser.add_argument(
+        "--histories", type=Path | None, default=None, help="CSV or Parquet file: user_id, product_id, time, …"
+    )
+    parser.add_argument("--all", action="store_true", help="all users of the run")
+    parser.add_argument(
+        "--purchases", type=Path | None, default=None, help="purchases since, as --histories; they count in the answer"
+    )
+
+
+def _add_lists(parser: ArgumentParser) -> None:
+    parser.add_argument("--level", default="category", help="category, product, or a level's own name")
+    parser.add_argument("--k", type=int, default=20, help="length of a list")
+    parser.add_argument("--within", type=int | None, default=None, help="only in each user's so many best categories")
+    parser.add_argument("--diversity", type=float, default=0.0, help="0 (plain order) to 1")
+    parser.add_argument("--reranker", default="mmr", help="mmr, dpp, calibrated or cap")
+    parser.add_argument("--out", type=Path | None, default=None, help=".csv, .json or .parquet; default: the terminal")
+
+
+def _add_filters(parser: ArgumentParser) -> None:
+    parser.add_argument("--stock", type=Path | None, default=None, help="CSV or Parquet file with column product_id")
+    parser.add_argument("--price_from", type=float | None, default=None, help="lowest unit price")
+    parser.add_argument("--price_to", type=float | None, default=None, help="highest unit price")
+    parser.add_argument("--brands", nargs="+", default=[], help="only these brands")
+    parser.add_argument("--categories", nargs="+", default=[], help="only in these categories")
+    parser.add_argument("--forbidden", nargs="+", default=[], help="not in these categories")
+    parser.add_argument("--owned", action="store_true", help="categories already bought from may stand in the list")

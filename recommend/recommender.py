@@ -1,0 +1,276 @@
+"""A trained run that answers: which categories next, and which products in them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from data.catalogue import Level
+from data.dataset import Dataset
+from data.log import Log
+from data.lookup import positions
+from data.rejects import Rejects
+from errors import InputError
+from evaluation.ranking import Rankings
+from kg.config import StoreConfig
+from recommend.aspects import Aspects
+from recommend.diversity import Reranker, reranker
+from recommend.filters import Filters
+from recommend.histories import Histories, joined
+from recommend.lists import Asked, Ranker, Wish, note_short
+from training.loaded import LoadedRun, load_run
+
+IntArray = npt.NDArray[np.int64]
+Given = pd.DataFrame | Path | str
+PRODUCT = "product"
+EVERYTHING = Filters()
+POOL, POOL_PER_PLACE = 100, 5
+
+
+class Recommender:
+    """Lists for a run's users, for strangers with a history, and for either after further purchases.
+
+    The evidence on categories and products is the one of the run's test cut-off, whatever is bought later; a user
+    is their history, and what they buy counts in the next answer. Each user is asked about at a moment of their
+    own: the cut-off, or the period after their latest purchase where that is later.
+
+    Args:
+        run: a loaded run.
+
+    """
+
+    def __init__(self, run: LoadedRun) -> None:
+        self.run = run
+        dataset = run.dataset
+        self.history = dataset.log.before(run.scorer.cutoff.time)
+        self.user_ids = dataset.user_ids
+        self._log: Log = self.history
+        self._rankers: dict[str, Ranker] = {}
+        self._aspects: dict[str, Aspects] = {}
+        self._rejects = Rejects()
+
+    @classmethod
+    def load(cls, folder: Path | str, store: StoreConfig | None = None) -> Self:
+        """Load a finished run and encode its catalogue, so that the first answer is as quick as the others.
+
+        Args:
+            folder: of the run.
+            store: where its graph is kept, when not where the run kept it.
+
+        Raises:
+            InputError: the folder holds no whole run of this version, or the data are not the run's any more.
+        """
+        made = cls(load_run(Path(folder), store))
+        made.ranker(PRODUCT).encode()
+        return made
+
+    @property
+    def dataset(self) -> Dataset:
+        """The run's data."""
+        return self.run.dataset
+
+    @property
+    def problems(self) -> pd.DataFrame:
+        """What the last call could not use or answer, row by row.
+
+        ``table`` (history, users, stock, lists), ``row`` (from 1), ``column``, ``value``, ``reason``.
+        """
+        return self._rejects.frame()
+
+    # -- lists -------------------------------------------------------------------------------------------
+
+    def categories(
+        self,
+        users: Sequence[str] | None = None,
+        histories: Given | None = None,
+        k: int = 20,
+        *,
+        filters: Filters = EVERYTHING,
+        diversity: float = 0.0,
+        by: str = "mmr",
+    ) -> pd.DataFrame:
+        """The categories that users have never bought from, best first.
+
+        Args:
+            users: ids of users of the run, or whom `update` brought; None, without histories, is all of them.
+            histories: of users, known or not, instead: a frame or a CSV or Parquet file (`Histories.read`).
+            k: length of the lists; shorter where a user has fewer candidates.
+            filters: what may stand in them.
+            diversity: 0 (plain order) … 1.
+            by: the re-ranker: mmr, dpp, calibrated or cap.
+
+        Returns:
+            ``user_id``, ``item_id``, ``rank`` (from 1), ``score`` (log-probability among the user's unseen
+            categories), ``name``. Users that cannot be answered stand in ``problems``.
+
+        Raises:
+            InputError: nobody can be answered, or an argument is wrong.
+        """
+        level = self.dataset.catalogue.interest_level
+        return self.recommend(level, users, histories, k, filters=filters, diversity=diversity, by=by)
+
+    def products(
+        self,
+        users: Sequence[str] | None = None,
+        histories: Given | None = None,
+        k: int = 20,
+        *,
+        within: int | None = None,
+        filters: Filters = EVERYTHING,
+        diversity: float = 0.0,
+        by: str = "mmr",
+    ) -> pd.DataFrame:
+        """Products in categories that users have never bought from, best first.
+
+        Args:
+            users: as of `categories`.
+            histories: as of `categories`.
+            k: length of the lists.
+            within: only products of each user's so many best categories; None: of all.
+            filters: what may stand in them.
+            diversity: 0 (plain order) … 1.
+            by: the re-ranker.
+
+        Returns:
+            As `categories`, and for each level of the taxonomy from the interest level down a column with its
+            name: the node that the product sits in.
+
+        Raises:
+            InputError: nobody can be answered, or an argument is wrong.
+        """
+        return self.recommend(PRODUCT, users, histories, k, within=within, filters=filters, diversity=diversity, by=by)
+
+    def recommend(
+        self,
+        level: str,
+        users: Sequence[str] | None = None,
+        histories: Given | None = None,
+        k: int = 20,
+        *,
+        within: int | None = None,
+        filters: Filters = EVERYTHING,
+        diversity: float = 0.0,
+        by: str = "mmr",
+    ) -> pd.DataFrame:
+        """The same at any level that the run ranks: the interest level, the one below it, or ``product``."""
+        _check_length("k", k)
+        _check_length("within", within)
+        order, ranker = reranker(by, diversity), self.ranker(level)
+        self._rejects = rejects = Rejects()
+        asked = self._asked(users, histories, rejects)
+        passed = filters.items(ranker.problem.level, self.dataset.catalogue, self.history)
+        pool = k if diversity == 0 else max(POOL, POOL_PER_PLACE * k)
+        found = ranker.best(asked, Wish(min(pool, int(passed.sum())), passed, filters.owned, within))
+        found = self._reordered(level, asked, found, order, k)
+        self._note_stock(filters, rejects)
+        note_short(asked, found, k, rejects)
+        return ranker.frame(asked, found)
+
+    def update(self, interactions: Given) -> None:
+        """Add purchases to the histories of known users, or of new ones, who are known from then on.
+
+        The next answer counts them. The model and its evidence on the catalogue stay as they are.
+
+        Args:
+            interactions: as histories, each basket in one call; what cannot be used stands in ``problems``.
+
+        Raises:
+            InputError: the file or a column is missing, or there are no rows.
+        """
+        found = Histories.read(interactions, self.dataset)
+        strangers = found.user_ids[positions(found.user_ids, self.user_ids) < 0]
+        self.user_ids = np.concatenate([self.user_ids, strangers])
+        more = found.log(self.dataset, self._stores, int(self._log.basket.max(initial=-1)) + 1)
+        more = _renumbered(more, positions(found.user_ids, self.user_ids), len(self.user_ids))
+        self._log = joined([self._log, more], len(self.user_ids))
+        self._rejects = Rejects(found.rejects)
+
+    # -- parts -------------------------------------------------------------------------------------------
+
+    def ranker(self, level: str) -> Ranker:
+        """What ranks a level: the interest level, the one below it, or ``product``.
+
+        Raises:
+            InputError: the run ranks no such level.
+        """
+        levels = self._levels
+        if level not in levels:
+            raise InputError(f"the run ranks no {level!r}", where="level", remedy=f"Use one of {', '.join(levels)}.")
+        if level not in self._rankers:
+            self._rankers[level] = Ranker(self.run.scorer, self.dataset, levels[level])
+        return self._rankers[level]
+
+    @cached_property
+    def _levels(self) -> dict[str, Level | None]:
+        catalogue = self.dataset.catalogue
+        nodes = [level for level in (catalogue.interest, catalogue.below) if level is not None]
+        return {level.name: level for level in nodes} | {PRODUCT: None}
+
+    @cached_property
+    def _stores(self) -> npt.NDArray[np.object_]:
+        """Ids of the stores by their number in the log."""
+        return np.asarray(pd.factorize(self.dataset.tables.interactions["store_id"])[1], dtype=object)
+
+    def aspects(self, level: str) -> Aspects:
+        """What re-rankers are told of a level's items."""
+        if level not in self._aspects:
+            self._aspects[level] = Aspects.of(self.run.scorer, self.ranker(level).problem)
+        return self._aspects[level]
+
+    def _asked(self, users: Sequence[str] | None, histories: Given | None, rejects: Rejects) -> Asked:
+        if users is not None and histories is not None:
+            raise InputError("users and histories are both given", where="users", remedy="Give one of them.")
+        if histories is not None:
+            return self._strangers(histories, rejects)
+        rows = np.arange(len(self.user_ids)) if users is None else self._rows(users, rejects)
+        return Asked(
+            self.user_ids[rows], np.where(rows < len(self.dataset.user_ids), rows, -1), self._log.of_users(rows)
+        )
+
+    def _strangers(self, given: Given, rejects: Rejects) -> Asked:
+        found = Histories.read(given, self.dataset)
+        rejects.extend(found.rejects)
+        return Asked(
+            found.user_ids,
+            positions(found.user_ids, self.dataset.user_ids),
+            found.log(self.dataset, self._stores),
+        )
+
+    def _rows(self, users: Sequence[str], rejects: Rejects) -> IntArray:
+        """Rows of the known ones of some users, each once."""
+        named = pd.Series(list(dict.fromkeys(map(str, users))), dtype="str").to_frame("user_id")
+        rows = positions(named["user_id"], self.user_ids)
+        named = rejects.drop(named, rows < 0, "users", "user_id", "the run knows no such user")
+        if not len(named):
+            remedy = "Give ids as in the run's data, or the user's history."
+            lost = ", ".join(map(repr, list(users)[:3]))
+            raise InputError(
+                f"the run knows no user {lost}" if lost else "no user is named", where="users", remedy=remedy
+            )
+        return rows[rows >= 0]
+
+    def _reordered(self, level: str, asked: Asked, found: Rankings, order: Reranker, k: int) -> Rankings:
+        if order.diversity == 0:
+            return found
+        return self.aspects(level).rerank(order, found, asked.history, k)
+
+    def _note_stock(self, filters: Filters, rejects: Rejects) -> None:
+        lost = pd.DataFrame({"product_id": filters.unknown_stock(self.dataset.catalogue)}, dtype="str")
+        rejects.drop(lost, np.ones(len(lost), bool), "stock", "product_id", "the product is not in the catalogue")
+
+
+def _check_length(name: str, value: int | None) -> None:
+    if value is not None and value < 1:
+        raise InputError(f"{name} is {value}", where=name, remedy="Give 1 or more.")
+
+
+def _renumbered(log: Log, rows: IntArray, n_users: int) -> Log:
+    """The log with user i as ``rows[i]``."""
+    return replace(log, user=rows[log.user].astype(np.int32), n_users=n_users)
