@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Self
 
 import numpy as np
@@ -73,6 +74,7 @@ class CrossAisleScorer(Scorer):
         self.step = -1
         self._encoded: _Encoded | None = None
         self._alike: dict[int, TextSimilarity] = {}
+        self._siblings = cache(lambda step: _Siblings(cutoff.chain.parents[step]))
 
     def fit(self, problem: Problem) -> Self:
         """Choose the level; the model is trained already.
@@ -234,7 +236,7 @@ class CrossAisleScorer(Scorer):
         pairs = evidence.pairs(history)
         for i, pair in enumerate(pairs):
             scores += weight[i] * np.clip((pair - mean[i]) * scale[i], -6, 6)
-        return _log_share(scores, evidence.parent), pairs
+        return self._siblings(step).log_share(scores), pairs
 
 
 def _log_softmax(scores: FloatArray, allowed: npt.NDArray[np.bool_]) -> FloatArray:
@@ -246,15 +248,27 @@ def _log_softmax(scores: FloatArray, allowed: npt.NDArray[np.bool_]) -> FloatArr
     return np.asarray(masked - top - np.log(np.maximum(total, 1e-30)), dtype=np.float32)
 
 
-def _log_share(scores: FloatArray, parent: IntArray) -> FloatArray:
-    """Log-softmax among siblings along the last axis; columns without a parent are left as they are."""
-    order = np.argsort(parent, kind="stable")
-    known = order[parent[order] >= 0]
-    starts = np.flatnonzero(np.diff(parent[known], prepend=-1))
-    sizes = np.diff(np.append(starts, len(known)))
-    sorted_scores = scores[:, known]
-    top = np.repeat(np.maximum.reduceat(sorted_scores, starts, axis=1), sizes, axis=1) if len(known) else sorted_scores
-    total = np.add.reduceat(np.exp(sorted_scores - top), starts, axis=1) if len(known) else sorted_scores
-    out = scores.copy()
-    out[:, known] = sorted_scores - top - np.repeat(np.log(total), sizes, axis=1)
-    return out
+class _Siblings:
+    """Children grouped by parent.
+
+    Args:
+        parent: each child's parent, −1 for none, shape (children,).
+    """
+
+    def __init__(self, parent: IntArray) -> None:
+        order = np.argsort(parent, kind="stable")
+        self.known = order[parent[order] >= 0]
+        self.starts = np.flatnonzero(np.diff(parent[self.known], prepend=-1))
+        self.sizes = np.diff(np.append(self.starts, len(self.known)))
+
+    def log_share(self, scores: FloatArray) -> FloatArray:
+        """Log-softmax among siblings along the last axis; columns without a parent are left as they are."""
+        if not len(self.known):
+            return scores
+        grouped = scores[:, self.known]
+        grouped -= np.repeat(np.maximum.reduceat(grouped, self.starts, axis=1), self.sizes, axis=1)
+        total = np.add.reduceat(np.exp(grouped), self.starts, axis=1)
+        grouped -= np.repeat(np.log(total), self.sizes, axis=1)
+        out = scores.copy()
+        out[:, self.known] = grouped
+        return out

@@ -17,7 +17,7 @@ from evidence.config import CandidateConfig, EvidenceConfig, WithinConfig
 from training.config import ExamplesConfig, TrainConfig
 from training.cutoffs import Chain, CutOff, Examples
 from training.run import Job, Judge, check_levels
-from training.scorer import _log_share, _log_softmax
+from training.scorer import _log_softmax, _Siblings
 
 SIZES = SyntheticConfig(products=60, users=40, departments=2, categories=8, types_per_category=2, start_categories=3)
 
@@ -91,5 +91,5 @@ def test_nothing_unseen_is_nothing_to_recommend():
 
 
 def test_an_only_child_takes_all_of_its_parents_share():
-    shares = _log_share(np.array([[5.0, -1.0, -1.0]], dtype=np.float32), np.array([0, 1, 1]))
+    shares = _Siblings(np.array([0, 1, 1])).log_share(np.array([[5.0, -1.0, -1.0]], dtype=np.float32))
     np.testing.assert_allclose(shares, [[0, np.log(0.5), np.log(0.5)]], atol=1e-6)
