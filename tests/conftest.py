@@ -31,7 +31,16 @@ BROWSER_FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-LONGEST_FIRST = ["kg", "test_train.py", "test_benchmarks.py", "encoders", "training"]
+LONGEST_FIRST = [
+    "kg",
+    "test_train.py",
+    "test_project.py",
+    "recommend",
+    "export",
+    "training",
+    "test_windows.py",
+    "encoders",
+]
 
 # Servers that live for seconds are compiled quickly, not well; two workers share the cores.
 os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1")

@@ -123,6 +123,12 @@ def test_tool_has_nothing_to_say(command):
     assert done.returncode == 0, said(done)
 
 
+@pytest.mark.skipif("PYTEST_XDIST_WORKER" not in os.environ, reason="all tests run in one process")
+def test_the_tests_of_a_file_or_folder_stay_together(request):
+    """Else what they start once (a server, a training) is started in every process."""
+    assert request.node.nodeid.endswith("@test_project.py")
+
+
 # The rooms
 
 
