@@ -51,7 +51,7 @@ class Neo4jServer:
     """
 
     def __init__(self, home: Path) -> None:
-        self.home, self.password = home, secrets.token_urlsafe(12)
+        self.home, self.password = home, secrets.token_hex(12)  # a first dash would make it an option
         self._java, self._jars = _java(), _fetched_jars()
         self._guarded: Guarded | None = None
         (self.port,) = free_ports(1)
