@@ -51,10 +51,11 @@ class CandidateEvidence:
         bought = self._bought(log)
         lengths = np.sqrt(np.bincount(bought.indices, minlength=bought.shape[1]))
         self._scale = (1 / np.maximum(lengths, 1)).astype(np.float32)
-        self._unit = self._scaled(bought)
+        unit = self._scaled(bought)
+        self._unit_by_item = sp.csr_array(unit.T)  # turned round once: SciPy would do so in every product
         recent = [self._bought(log, windows.periods(window)) for window in config.recent_windows]
         self._purchases = [sp.csc_array(matrix) for matrix in (bought, *recent)]
-        self._unit_columns = sp.csc_array(self._unit)
+        self._unit_columns = sp.csc_array(unit)
         self._ease = self._fit_ease(log) if self._of_product.shape[1] <= config.ease_max_items else {}
 
     def _logs(self, history: Log) -> sp.csr_array:
@@ -118,7 +119,7 @@ class CandidateEvidence:
         """Sums over users, each of shape (b, asked)."""
         similarity = self._users.similarity(self._logs(history), rows)
         bought, *recent = (matrix[:, asked] for matrix in self._purchases)
-        common = (self._scaled(self._bought(history)) @ self._unit.T).toarray()
+        common = (self._scaled(self._bought(history)) @ self._unit_by_item).toarray()
         kept = [nearest(similarity, k) for k in self.config.neighbours]
         sums = [_product(similarity, bought), _product(common, self._unit_columns[:, asked])]
         sums += [(weights @ bought).toarray() for weights in kept]

@@ -22,7 +22,7 @@ class UserProfiles:
     def __init__(self, counts: sp.csr_array, n_active: int) -> None:
         buyers = np.bincount(counts.indices, minlength=counts.shape[1])
         self._idf = np.log((n_active + 1) / (buyers + 1)).astype(np.float32)
-        self.population = self.of(counts)
+        self._by_item = sp.csr_array(self.of(counts).T)  # turned round once: SciPy would do so in every product
 
     def of(self, counts: sp.csr_array) -> sp.csr_array:
         """Profiles of users with these log counts, CSR of shape (b, items), rows of length 1."""
@@ -38,7 +38,7 @@ class UserProfiles:
             counts: log(1 + lines) of the asked users, CSR of shape (b, items).
             rows: each asked user's row in the population, −1 when not in it, shape (b,).
         """
-        found = (self.of(counts) @ self.population.T).toarray()
+        found = (self.of(counts) @ self._by_item).toarray()
         known = np.flatnonzero(rows >= 0)
         found[known, rows[known]] = 0
         return np.asarray(found, dtype=np.float32)
