@@ -113,7 +113,7 @@ def rank(
         )
     ties = tie_order(problem.item_ids, seed)
     lists = [
-        _rank_batch(_masked_scores(scorer, problem, targets, rows), k, ties)
+        rank_batch(_masked_scores(scorer, problem, targets, rows), k, ties)
         for rows in batches(users, batch, len(problem))
     ]
     items, scores = (np.concatenate(parts) for parts in zip(*lists, strict=True))
@@ -160,7 +160,8 @@ def batches(users: IntArray, batch: int | None, n_items: int) -> Iterator[IntArr
         yield users[start : start + size]
 
 
-def _rank_batch(scores: FloatArray, k: int, ties: IntArray) -> tuple[npt.NDArray[np.int32], FloatArray]:
+def rank_batch(scores: FloatArray, k: int, ties: IntArray) -> tuple[npt.NDArray[np.int32], FloatArray]:
+    """The k best of each row of scores, as `Rankings` holds them: items and scores, each of shape (b, k)."""
     items = np.full((len(scores), k), -1, dtype=np.int32)
     best = np.full((len(scores), k), -np.inf, dtype=np.float32)
     for at, row in enumerate(scores):

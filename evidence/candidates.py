@@ -11,7 +11,7 @@ from data.dataset import Dataset
 from data.log import Log
 from evidence.config import CandidateConfig, EvidenceConfig
 from evidence.cooccurrence import ease_weights
-from evidence.histories import map_values
+from evidence.histories import map_values, weightings
 from evidence.interest import USERS_OF_LAMBDA
 from evidence.neighbours import UserProfiles, nearest
 
@@ -72,15 +72,8 @@ class CandidateEvidence:
     # -- EASE --------------------------------------------------------------------------------------------
 
     def _variants(self, history: Log) -> dict[str, sp.csr_array]:
-        age = (self.cutoff - history.time).astype(np.float32)
-        decay = np.exp2(-age / self.windows.periods(self.windows.half_life)).astype(np.float32)
-        counts = history.counts(self._of_product)
-        recent = history.counts(self._of_product, decay)
-        return {
-            "binary": map_values(counts, np.sign),
-            "log": map_values(counts, np.log1p),
-            "recent": map_values(recent, np.log1p),
-        }
+        half_life = self.windows.periods(self.windows.half_life)
+        return weightings(history, self._of_product, self.cutoff, half_life)
 
     def _fit_ease(self, log: Log) -> dict[str, FloatArray]:
         strength = self.config.ease_regularisation * log.n_active / USERS_OF_LAMBDA

@@ -13,6 +13,24 @@ def map_values(matrix: sp.csr_array, function: np.ufunc) -> sp.csr_array:
     return sp.csr_array((function(matrix.data), matrix.indices, matrix.indptr), shape=matrix.shape)
 
 
+def weightings(history: Log, of_product: sp.csr_array, cutoff: int, half_life: int) -> dict[str, sp.csr_array]:
+    """The users' histories over nodes in three weightings, each CSR of shape (users, nodes).
+
+    ``binary``; ``log``: log(1 + lines); ``recent``: log(1 + lines weighted by 2^(−age / half-life)).
+
+    Args:
+        history: interactions before the cut-off.
+        of_product: which product belongs to which node, CSR of shape (products, nodes).
+        cutoff: moment of prediction, from which ages are counted.
+        half_life: in periods.
+    """
+    age = (cutoff - history.time).astype(np.float32)
+    counts = history.counts(of_product)
+    recent = history.counts(of_product, np.exp2(-age / half_life).astype(np.float32))
+    return {"binary": map_values(counts, np.sign), "log": map_values(counts, np.log1p),
+            "recent": map_values(recent, np.log1p)}  # fmt: skip
+
+
 def row_shares(matrix: sp.csr_array) -> sp.csr_array:
     """Rows scaled to sum 1 (empty rows stay empty); shape as given."""
     matrix = sp.csr_array(matrix)

@@ -15,7 +15,7 @@ from data.dataset import Dataset
 from data.log import Log
 from evidence.config import EvidenceConfig
 from evidence.cooccurrence import cosine_weights, ease_weights
-from evidence.histories import by_store, map_values, row_shares, store_mix
+from evidence.histories import by_store, map_values, row_shares, store_mix, weightings
 from evidence.neighbours import UserProfiles, nearest
 from evidence.popularity import adopters, buyers, first_times
 
@@ -53,18 +53,12 @@ class InterestEvidence:
     def variants(self, history: Log) -> dict[str, sp.csr_array]:
         """The users' histories over categories in four weightings, each CSR of shape (users, categories).
 
-        ``binary``; ``log``: log(1 + lines); ``recent``: log(1 + lines weighted by 2^(−age / half-life));
-        ``last``: binary over the recent window only.
+        Those of `evidence.histories.weightings`, and ``last``: binary over the recent window only.
         """
-        of_product = self.level.of_product
-        counts = history.counts(of_product)
-        age = (self.cutoff - history.time).astype(np.float32)
-        decay = np.exp2(-age / self.config.periods(self.config.half_life)).astype(np.float32)
-        recent = history.counts(of_product, decay)
+        of_product, half_life = self.level.of_product, self.config.periods(self.config.half_life)
         start = self.cutoff - self.config.periods(self.config.recent_window)
         last = history.between(start, self.cutoff).counts(of_product)
-        return {"binary": map_values(counts, np.sign), "log": map_values(counts, np.log1p),
-                "recent": map_values(recent, np.log1p), "last": map_values(last, np.sign)}  # fmt: skip
+        return weightings(history, of_product, self.cutoff, half_life) | {"last": map_values(last, np.sign)}
 
     def _fit_cooccurrence(self, log: Log) -> None:
         variants = self.variants(log)

@@ -19,7 +19,7 @@ from data.log import Log
 from data.rejects import Rejects
 from data.splits import blocked, unseen_categories
 from errors import InputError
-from evaluation.ranking import CELLS_PER_BATCH, Rankings, tie_order, top_k
+from evaluation.ranking import CELLS_PER_BATCH, Rankings, batches, rank_batch, tie_order, top_k
 from evaluation.scorer import Problem
 from recommend.histories import at_moment
 from training.scorer import CrossAisleScorer
@@ -100,7 +100,7 @@ class Ranker:
             Users numbered as in ``asked``; −1 and −∞ where a user has fewer candidates than k.
         """
         size = max(1, min(MOST_USERS, CELLS_PER_BATCH // max(len(self.problem), 1)))
-        parts = [np.arange(start, min(start + size, len(asked.rows))) for start in range(0, len(asked.rows), size)]
+        parts = list(batches(np.arange(len(asked.rows)), size, len(self.problem)))
         passed = wish.passed & self._placed
         lists = [self._batch(asked, users, wish, passed) for users in _shown(parts)]
         items, scores = (np.concatenate(found) for found in zip(*lists, strict=True))
@@ -127,12 +127,7 @@ class Ranker:
             scores = self._scores(at_moment(history, self.problem.cutoff), asked.rows[users], wish)
         if not passed.all():
             scores[:, ~passed] = -np.inf
-        items = np.full((len(users), wish.k), -1, dtype=np.int32)
-        best = np.full((len(users), wish.k), -np.inf, dtype=np.float32)
-        for at, row in enumerate(scores):
-            chosen = top_k(row, wish.k, self._ties)
-            items[at, : len(chosen)], best[at, : len(chosen)] = chosen, row[chosen]
-        return items, best
+        return rank_batch(scores, wish.k, self._ties)
 
     def _scores(self, history: Log, rows: IntArray, wish: Wish) -> FloatArray:
         """Scores of a batch, −∞ at what is no candidate, shape (b, items)."""

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from data.catalogue import Level
 from data.dataset import Dataset
 from data.log import Log
 from data.lookup import positions
@@ -26,6 +25,7 @@ from recommend.filters import Filters
 from recommend.histories import Histories, joined
 from recommend.lists import Asked, Ranker, Wish, note_short
 from training.loaded import LoadedRun, load_run
+from training.run import levels_of
 
 IntArray = npt.NDArray[np.int64]
 Given = pd.DataFrame | Path | str
@@ -200,18 +200,12 @@ class Recommender:
         Raises:
             InputError: the run ranks no such level.
         """
-        levels = self._levels
+        levels = levels_of(self.dataset)
         if level not in levels:
             raise InputError(f"the run ranks no {level!r}", where="level", remedy=f"Use one of {', '.join(levels)}.")
         if level not in self._rankers:
             self._rankers[level] = Ranker(self.run.scorer, self.dataset, levels[level])
         return self._rankers[level]
-
-    @cached_property
-    def _levels(self) -> dict[str, Level | None]:
-        catalogue = self.dataset.catalogue
-        nodes = [level for level in (catalogue.interest, catalogue.below) if level is not None]
-        return {level.name: level for level in nodes} | {PRODUCT: None}
 
     @cached_property
     def _stores(self) -> npt.NDArray[np.object_]:
