@@ -50,7 +50,6 @@ from training.cold_fit import cold_cutoffs, fit_heads
 from training.config import TrainConfig
 from training.cutoffs import Chain
 from training.loaded import LoadedRun, load_run
-from training.saved import load_cold
 from training.texts import unit_texts
 
 OURS, PLAIN = "crossaisle", "crossaisle without the cold head"
@@ -92,7 +91,7 @@ def never_sold(run: LoadedRun) -> tuple[ColdTask, int]:
     return ColdTask.of(problem, np.sort(items), run.config.protocol.horizon), step
 
 
-def measure_cold(run: LoadedRun, folder: Path, task: ColdTask, step: int) -> dict[str, Any]:
+def measure_cold(run: LoadedRun, task: ColdTask, step: int) -> dict[str, Any]:
     """NDCG of the simple scorers, of the model as it is, and of its head for cold items, with intervals."""
     module, cutoff, chain = run.scorer.module, run.scorer.cutoff, Chain.of(run.dataset)
     label = module.model.shape.steps[step].label
@@ -103,7 +102,7 @@ def measure_cold(run: LoadedRun, folder: Path, task: ColdTask, step: int) -> dic
     for scorer in track(simple_scorers(level, chain.parents[step], texts, run.config.protocol.horizon), "scorers"):
         gains[scorer.name] = task.gains(task.scores(_of_items(scorer.fit(task.problem), task.items)))
     gains[PLAIN] = task.gains(task.scores(_of_items(run.scorer.fit(task.problem), task.items)))
-    head = _heads(run, folder)[label]
+    head = _heads(run)[label]
     ours = ColdScorer(ColdView(module, cutoff, chain, step, task.items, run.config), head)
     gains[OURS] = task.gains(task.scores(ours.score))
     sizes = {"users": len(task.users), "items": len(task.items), "bought": int(task.wanted.any(axis=0).sum())}
@@ -117,11 +116,10 @@ def _of_items(scorer: Scorer, items: IntArray) -> Callable[[Log, IntArray], Floa
     return lambda history, rows: np.asarray(scorer.score(history, rows)[:, items])
 
 
-def _heads(run: LoadedRun, folder: Path) -> dict[str, Any]:
+def _heads(run: LoadedRun) -> dict[str, Any]:
     """The run's heads for cold items; of a run without any they are fitted now."""
-    found = load_cold(folder)
-    if found:
-        return found
+    if run.cold:
+        return run.cold
     config = run.config if cold_cutoffs(run.config) else TrainConfig()
     times = cold_cutoffs(replace(run.config, cold=config.cold))
     _, graphs = build.load_and_read(run.config, run.dataset)
@@ -277,7 +275,7 @@ def main(arguments: list[str] | None = None) -> int:
         show_short(found, terminal)
     else:
         task, step = withheld(run) if given.what == "withheld" else never_sold(run)
-        found = measure_cold(run, given.run, task, step)
+        found = measure_cold(run, task, step)
         show_cold(found, given.what.replace("_", " "), terminal)
     if given.out:
         write_json(given.out, found)

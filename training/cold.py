@@ -22,6 +22,7 @@ from training.texts import unit_texts
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 
 
 class ColdView:
@@ -67,19 +68,20 @@ class ColdView:
         return self.module.model.leaves(nodes, moved, texts, items)[0]
 
     @torch.inference_mode()
-    def of(self, history: Log, rows: IntArray) -> tuple[FloatArray, FloatArray]:
+    def of(self, history: Log, rows: IntArray, allowed: Mask | None = None) -> tuple[FloatArray, FloatArray]:
         """What the head is given.
 
         Args:
             history: the users' interactions before the cut-off, users numbered 0 … b − 1.
             rows: their rows in the population, −1 for strangers.
+            allowed: categories that may be recommended, shape (b, categories); default: those never bought from.
 
         Returns:
-            Log-probabilities of the items' parents before any re-ranking, −∞ where there is none or the user has bought
-            from its category, shape (b, m), and evidence, shape (b, m, len(names)).
+            Log-probabilities of the items' parents before any re-ranking, −∞ where there is none or its category is
+            not allowed, shape (b, m), and evidence, shape (b, m, len(names)).
         """
         parts, users = self.scorer.at_interest().parts(history, rows)
-        allowed = unseen_categories(history, self._interest)
+        allowed = unseen_categories(history, self._interest) if allowed is None else allowed
         if self.step == 0:
             above = log_softmax(np.sum(list(parts.values()), axis=0), allowed)
         else:
@@ -106,7 +108,8 @@ class ColdScorer:
         self.view, self.head = view, head.eval()
 
     @torch.inference_mode()
-    def score(self, history: Log, rows: IntArray) -> FloatArray:
+    def score(self, history: Log, rows: IntArray, allowed: Mask | None = None) -> FloatArray:
         """Shape (b, m); arguments as of `ColdView.of`."""
-        parent, evidence = self.view.of(history, rows)
-        return self.head(torch.from_numpy(parent), torch.from_numpy(evidence)).numpy()
+        parent, evidence = self.view.of(history, rows, allowed)
+        found: Tensor = self.head(torch.from_numpy(parent), torch.from_numpy(evidence))
+        return found.numpy()

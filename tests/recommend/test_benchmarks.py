@@ -82,7 +82,7 @@ def test_short_histories(loaded, finished, capsys):
     assert "last 3 baskets" in capsys.readouterr().out
 
 
-def test_cold_items_are_ranked_among_themselves(loaded, finished, capsys):
+def test_cold_items_are_ranked_among_themselves(loaded, capsys):
     bench = benchmark("cold_start")
     with pytest.raises(bench.InputError, match="this run withholds nothing"):
         bench.withheld(loaded)
@@ -90,7 +90,7 @@ def test_cold_items_are_ranked_among_themselves(loaded, finished, capsys):
     without = without_items(loaded.dataset, loaded.dataset.catalogue.below, items)
     problem = bench.Problem(without, without.catalogue.below, loaded.scorer.cutoff.time)
     task = bench.ColdTask.of(problem, items, loaded.config.protocol.horizon, loaded.dataset)
-    found = bench.measure_cold(loaded, finished.folder, task, 0)
+    found = bench.measure_cold(loaded, task, 0)
     assert set(found["difference"]) == set(found["ndcg@20"]) - {bench.OURS}
     assert all(0 < value <= 1 for value in found["ndcg@20"].values())
     bench.show_cold(found, "withheld", Console(width=200))
