@@ -20,6 +20,7 @@ USAGE = """usage: crossaisle COMMAND [options]
 commands:
   train            learn from purchases and report (the same as `python train.py`)
   ablate           train the model and variants with a part left out, and compare them
+  tune             search settings on several validation windows, never on the test
   export           write what a run learnt for other programs: embeddings, retrieval vectors
   recommend RUN    the next categories of users, and the products in them
   kg VERB          the knowledge graph: load, sync, query, queries, schema, export, import, write-back
@@ -68,6 +69,28 @@ def _ablate(given: list[str]) -> int:
         return ablate(build_parser(), parsed, _names(asked[0]), Path(asked[1]))
 
     return explained(run, "crossaisle ablate --help lists all settings.")
+
+
+# -- crossaisle tune -----------------------------------------------------------------------------------------
+
+
+def _tune(given: list[str]) -> int:
+    """Search settings of the model, each trial judged on several validation windows, none on the test."""
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    keep_freed_memory()
+    parser = settings_parser("crossaisle tune", _tune.__doc__ or "")
+    from training.study_options import add_options, taken_out
+
+    add_options(parser)
+
+    def run() -> int:
+        parsed = parser.parse_args(prepared(given))
+        config, to = taken_out(parsed)
+        from training.study import tune
+
+        return tune(build_parser(), parsed, config, to)
+
+    return explained(run, "crossaisle tune --help lists all settings.")
 
 
 def _names(given: str) -> list[str]:
@@ -369,6 +392,7 @@ RUN: dict[str, Callable[[ArgumentParser, Namespace], None]] = {
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": _train,
     "ablate": _ablate,
+    "tune": _tune,
     "export": _export_run,
     "recommend": _recommend,
     "kg": _kg,
