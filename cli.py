@@ -21,6 +21,7 @@ commands:
   train            learn from purchases and report (the same as `python train.py`)
   ablate           train the model and variants with a part left out, and compare them
   tune             search settings on several validation windows, never on the test
+  taxonomy         derive categories from what describes the products, for a shop that has none
   export           write what a run learnt for other programs: embeddings, retrieval vectors
   recommend RUN    the next categories of users, and the products in them
   kg VERB          the knowledge graph: load, sync, query, queries, schema, export, import, write-back
@@ -95,6 +96,28 @@ def _tune(given: list[str]) -> int:
 
 def _names(given: str) -> list[str]:
     return [name.strip() for name in given.split(",") if name.strip()]
+
+
+# -- crossaisle taxonomy -------------------------------------------------------------------------------------
+
+
+def _taxonomy(given: list[str]) -> int:
+    """Derive two levels of categories from what describes the products, for a shop that has none."""
+    from taxonomy.config import TaxonomyConfig, add_options
+
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    parser = ArgumentParser(prog="crossaisle taxonomy", description=_taxonomy.__doc__, exit_on_error=False)
+    add_options(parser)
+
+    def run() -> int:
+        parsed = parser.instantiate(parser.parse_args(given))
+        from taxonomy import derive
+
+        config = TaxonomyConfig(**{name: parsed[name] for name in TaxonomyConfig.__dataclass_fields__})
+        derive.run(parsed.mapping, parsed.root, parsed.to, parsed.overwrite, config)
+        return 0
+
+    return explained(run, "crossaisle taxonomy --help lists all settings.")
 
 
 # -- crossaisle export ---------------------------------------------------------------------------------------
@@ -393,6 +416,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": _train,
     "ablate": _ablate,
     "tune": _tune,
+    "taxonomy": _taxonomy,
     "export": _export_run,
     "recommend": _recommend,
     "kg": _kg,
