@@ -87,12 +87,20 @@ def run(mapping: Path, root: Path | None, to: Path | None, overwrite: bool, conf
     if not to.parent.is_dir():
         raise InputError("no such folder", where=str(to.parent), remedy="Make it, or give another --to.")
     found = derive(products, config)
+    try:
+        _write(found, to)
+    except PermissionError as error:
+        remedy = "Give a --to that can be written, and name it in the mapping."
+        raise InputError(f"cannot be written: {error.strerror}", where=str(to), remedy=remedy) from error
+    _tell(found, len(products), to)
+
+
+def _write(found: pd.DataFrame, to: Path) -> None:
     with atomic(to) as temporary:
         if to.suffix in PARQUET:
             found.to_parquet(temporary, index=False)
         else:
             found.to_csv(temporary, index=False, lineterminator="\n")
-    _tell(found, len(products), to)
 
 
 def _place(mapping: Path, root: Path | None) -> Path:
