@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from jsonargparse import ArgumentParser
@@ -12,6 +12,7 @@ from data.load import load
 from encoders.text_bank import TextBank
 from encoders.text_cache import FrozenCache
 from errors import InputError
+from fusion.cold import ColdHead
 from kg.config import StoreConfig
 from kg.schema import Schema, schema_of
 from training import build
@@ -19,7 +20,7 @@ from training.config import TrainConfig, from_parsed
 from training.cutoffs import Chain
 from training.folder import CONFIG, TEXT
 from training.module import InterestModule
-from training.saved import load_model
+from training.saved import load_cold, load_model
 from training.scorer import CrossAisleScorer
 
 
@@ -33,6 +34,7 @@ class LoadedRun:
         dataset: the data that it was trained on.
         schema: of its graph.
         scorer: at the test cut-off, whose history ends last.
+        cold: heads for items that nobody has bought, by label of the level.
     """
 
     name: str
@@ -40,6 +42,7 @@ class LoadedRun:
     dataset: Dataset
     schema: Schema
     scorer: CrossAisleScorer
+    cold: dict[str, ColdHead] = field(default_factory=dict)
 
 
 def load_run(folder: Path, store: StoreConfig | None = None) -> LoadedRun:
@@ -66,7 +69,8 @@ def load_run(folder: Path, store: StoreConfig | None = None) -> LoadedRun:
     bank = TextBank(encoder, texts, FrozenCache(folder / TEXT))
     cutoff = build.cutoff(config, dataset, Chain.of(dataset), moment, graph)
     module = InterestModule(model, bank, plan, [], config.optimiser, False, None).eval()
-    return LoadedRun(folder.name, config, dataset, schema_of(dataset), CrossAisleScorer(module, cutoff))
+    scorer = CrossAisleScorer(module, cutoff)
+    return LoadedRun(folder.name, config, dataset, schema_of(dataset), scorer, load_cold(folder))
 
 
 def read_config(path: Path) -> TrainConfig:
