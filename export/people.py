@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from export.table import Ids
 
 DEFAULTS = {"quantity": 1.0, "value": 0.0, "store_id": None}
 NEEDED = ("user_id", "product_id", "time")
+TEXT = ("user_id", "product_id", "basket_id", "store_id")
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,7 @@ def from_histories(dataset: Dataset, cutoff: int, path: Path) -> People:
         InputError: the file cannot be read, lacks a column, or a row is wrong: an id that is no text, a product that
             the data do not know, a period at or after the cut-off.
     """
-    frame = _conforming(_read(path), path)
+    frame = _conforming(read_table(path, TEXT), path)
     late = frame["time"] >= cutoff
     if late.any():
         what = f"{int(late.sum())} purchases are of period {cutoff} or later, where the run's histories end"
@@ -121,7 +123,7 @@ def _conforming(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     if "basket_id" not in frame:
         frame["basket_id"] = frame["time"].astype(str)
     for name in ("user_id", "product_id"):
-        _refuse_other_than_text(frame[name], path)
+        refuse_other_than_text(frame[name], path)
     frame["store_id"] = frame["store_id"].astype("str").where(frame["store_id"].notna(), None)
     try:
         return INTERACTIONS.validate(_numbers(frame, path), lazy=True).sort_values("time", kind="stable")
@@ -140,22 +142,30 @@ def _numbers(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
         raise InputError(str(error), where=where, remedy="Give whole periods and plain numbers.") from error
 
 
-def _read(path: Path) -> pd.DataFrame:
-    """A .csv (ids as text) or .parquet file."""
+def read_table(path: Path, text: Sequence[str]) -> pd.DataFrame:
+    """A .csv or .parquet file.
+
+    Args:
+        path: of the file.
+        text: columns that a .csv file holds as text, those that are there.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
-        return pd.read_csv(path, dtype={"user_id": "str", "product_id": "str", "basket_id": "str", "store_id": "str"})
+        return pd.read_csv(path, dtype=dict.fromkeys(text, "str"))
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be read: {error}", where=str(path), remedy="Give a .csv or .parquet file.") from error
 
 
 def _read_ids(path: Path) -> Ids:
     if path.suffix in (".csv", ".parquet"):
-        frame = _read(path)
+        frame = read_table(path, TEXT)
         if "user_id" not in frame:
             raise InputError("there is no column 'user_id'", where=str(path), remedy="Name the column of ids so.")
-        _refuse_other_than_text(frame["user_id"], path)
+        refuse_other_than_text(frame["user_id"], path)
         found = frame["user_id"].tolist()
     else:
         try:
@@ -168,11 +178,16 @@ def _read_ids(path: Path) -> Ids:
     return np.array(found, dtype=str)
 
 
-def _refuse_other_than_text(ids: pd.Series, path: Path) -> None:
+def refuse_other_than_text(ids: pd.Series, where: Path | str) -> None:
+    """Refuse a column of ids with a value that is no text, or a blank one.
+
+    Raises:
+        InputError: it is so, with the row.
+    """
     odd = ids.map(lambda value: not isinstance(value, str) or not value.strip())
     if odd.any():
         what = f"{ids.name} {ids[odd].tolist()[0]!r} is no text"
-        raise InputError(what, where=f"{path}, row {odd.idxmax()}", remedy="Give ids as text, as in the run's data.")
+        raise InputError(what, where=f"{where}, row {odd.idxmax()}", remedy="Give ids as text, as in the run's data.")
 
 
 def _refuse_repeated(ids: Ids, path: Path) -> None:

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarked import module
 
 from evaluation.ranking import Rankings
 from export.levels import item_levels
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-def module(name):
-    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", BENCHMARKS / f"{name}.py")
-    made = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = made
-    spec.loader.exec_module(made)
-    return made
 
 
 def test_agreement(run, whole, finished, tmp_path, monkeypatch):
