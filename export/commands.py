@@ -18,6 +18,7 @@ from export.levels import fit_towers, item_levels
 from export.manifest import CARD, NAME, Manifest, check_files, described, read_manifest, seal, sha256
 from export.pairs import FeatureTables
 from export.people import everybody
+from export.program import need_onnx, write_programs
 from export.quantise import SCALE, encoded
 from export.sources import node_tables, people, user_table
 from export.storage import format_of
@@ -57,6 +58,8 @@ def export(
     refuse_existing(to, overwrite)
     if config.format == "faiss":
         faiss()
+    if "onnx" in config.scorer:
+        need_onnx()
     old = None if changed_since is None else _folder_of(changed_since)
     run = load_run(folder, store)
     if old is None:
@@ -108,6 +111,7 @@ def _write(run: LoadedRun, folder: Path, config: ExportConfig, metrics: Mapping[
     if found is not None:
         entries += _write_tables([user_table(run, found, levels, towers, config)], config, to)
     entries += _write_tables(features.tables(), config, to)
+    write_programs(run, config.scorer, to)
     facts = _facts(run, folder, config) | {"retrieval": agreements, "tables": entries}
     names = {column["name"] for entry in entries for column in entry["columns"]}
     facts["columns"] = meanings_of({name for name in names if not name.endswith(SCALE)}, features.meanings)

@@ -9,6 +9,7 @@ from typing import Literal
 
 from errors import InputError
 from export.formats import Storage
+from export.program import Program
 from export.quantise import Dtype
 from export.tower import TowerConfig
 
@@ -31,6 +32,8 @@ class ExportConfig:
             `export.features`); empty: none.
         pairs: .csv or .parquet with pairs (``user_id``, ``item_id`` and, if not products, ``level``) whose features are
             written as well.
+        scorer: the interest level's scorer as a program: ``torch`` (torch.export), ``onnx`` (needs onnx, onnxscript and
+            onnxruntime).
         tower: the retrieval tower.
     """
 
@@ -41,6 +44,7 @@ class ExportConfig:
     histories: Path | None = None
     features: str = ""
     pairs: Path | None = None
+    scorer: list[Program] = field(default_factory=list)
     tower: TowerConfig = field(default_factory=TowerConfig)
 
     def __post_init__(self) -> None:
