@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from data.dataset import Dataset
+from data.histories import Histories, joined
 from data.log import Log
 from data.lookup import positions
 from data.rejects import Rejects
@@ -22,7 +23,6 @@ from kg.config import StoreConfig
 from recommend.aspects import Aspects
 from recommend.diversity import Reranker, reranker
 from recommend.filters import Filters
-from recommend.histories import Histories, joined
 from recommend.lists import Asked, Ranker, Wish, note_short
 from training.loaded import LoadedRun, load_run
 from training.run import levels_of

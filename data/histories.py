@@ -55,7 +55,7 @@ class Histories:
         Raises:
             InputError: the file or a column is missing, or there are no rows.
         """
-        raw = _frame(given)
+        raw = read_frame(given)
         rejects = Rejects()
         raw = rejects.drop(raw, raw["user_id"].isna(), TABLE, "user_id", "user_id is empty")
         users = as_text(raw["user_id"]).drop_duplicates().to_numpy(dtype=str)
@@ -86,10 +86,14 @@ class Histories:
         )
 
 
-def _frame(given: pd.DataFrame | Path | str) -> pd.DataFrame:
-    """The known columns, rows numbered from 0."""
+def read_frame(given: pd.DataFrame | Path | str) -> pd.DataFrame:
+    """Histories as `Histories.read` takes them, with the columns that are needed, rows numbered from 0.
+
+    Raises:
+        InputError: the file or a column is missing, or there are no rows.
+    """
     raw = given if isinstance(given, pd.DataFrame) else _file(Path(given))
-    where = Path("histories")
+    where = Path("histories") if isinstance(given, pd.DataFrame) else Path(given)
     check_columns(list(raw.columns), REQUIRED, where)
     check_columns(list(raw.columns), [name for name in OPTIONAL if name in raw.columns], where)
     if not len(raw):
