@@ -355,28 +355,29 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("run", type=Path, help="folder of a finished run, two horizons before the end of the data")
     parser.add_argument("--levels", nargs="*", default=[], help="labels of the levels to measure; default: all")
     parser.add_argument("--users", type=int, default=1500, help="users that the rankers learn from, at most")
+    parser.add_argument("--test_users", type=int, default=100_000, help="users that they are tested on, at most")
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each ranker")
     parser.add_argument("--store", type=Path, default=None, help="home of an embedded store, if not the run's")
     given = parser.parse_args(arguments)
     store = None if given.store is None else StoreConfig(home=given.store)
-    show(given.run, given.levels, given.users, given.seeds, store)
+    show(given.run, given.levels, (given.users, given.test_users), given.seeds, store)
 
 
-def show(folder: Path, labels: list[str], users: int, seeds: int, store: StoreConfig | None) -> None:
-    """Print a table for each level."""
+def show(folder: Path, labels: list[str], users: tuple[int, int], seeds: int, store: StoreConfig | None) -> None:
+    """Print a table for each level; ``users`` are the most to learn from and to be tested on."""
     before = load_run(folder, store)
     before_time = before.scorer.cutoff.time
     later = before_time + before.config.protocol.horizon
     labels = labels or [level.label for level in item_levels(before)]
-    learn = {label: gather(before, label, users) for label in labels}
+    learn = {label: gather(before, label, users[0]) for label in labels}
     del before
     after = load_run(folder, store, later)
     for label in labels:
-        test, found, n_items = gather(after, label, len(after.dataset.user_ids))
+        test, found, n_items = gather(after, label, users[1])
         pairs = learn.pop(label)[0]
         title = (
             f"{label}: learnt on {int(pairs.findable.sum()):,} users from {before_time}, tested on "
-            f"{len(test.users):,} from {later}; candidates hold {test.taken.sum() / found.hits.nnz:.1%} of the targets"
+            f"{len(test.users):,} from {later}; candidates hold {test.taken.sum() / found.hits[test.users].nnz:.1%} of the targets"
         )
         table = Table("ranker", "features", "NDCG@20", "difference (95%)", "lift (95%)", title=title)
         for row in lifts(pairs, test, found, n_items, seeds):

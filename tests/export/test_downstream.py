@@ -121,7 +121,7 @@ def later(finished, store, run):
 def test_the_whole_on_next_to_nothing(benchmark, finished, store, run, later, capsys, monkeypatch):
     moments = {None: run, later.scorer.cutoff.time: later}
     monkeypatch.setattr(benchmark, "load_run", lambda folder, store, cutoff=None: moments[cutoff])
-    benchmark.show(finished.folder, ["Type"], 30, 1, store)
+    benchmark.show(finished.folder, ["Type"], (30, 40), 1, store)
     told = capsys.readouterr().out
     cutoff, horizon = run.scorer.cutoff.time, run.config.protocol.horizon
     assert f"users from {cutoff}, tested" in " ".join(told.split())
