@@ -375,9 +375,10 @@ def show(folder: Path, labels: list[str], users: tuple[int, int], seeds: int, st
     for label in labels:
         test, found, n_items = gather(after, label, users[1])
         pairs = learn.pop(label)[0]
+        told = test.taken.sum() / found.hits[test.users].nnz
         title = (
             f"{label}: learnt on {int(pairs.findable.sum()):,} users from {before_time}, tested on "
-            f"{len(test.users):,} from {later}; candidates hold {test.taken.sum() / found.hits[test.users].nnz:.1%} of the targets"
+            f"{len(test.users):,} from {later}; candidates hold {told:.1%} of the targets"
         )
         table = Table("ranker", "features", "NDCG@20", "difference (95%)", "lift (95%)", title=title)
         for row in lifts(pairs, test, found, n_items, seeds):
