@@ -15,13 +15,13 @@ import torch
 from console import track
 from data.catalogue import Catalogue, Level
 from data.dataset import Dataset
+from data.histories import at_moment
 from data.log import Log
 from data.rejects import Rejects
 from data.splits import blocked, unseen_categories
 from errors import InputError
 from evaluation.ranking import CELLS_PER_BATCH, Rankings, batches, rank_batch, tie_order, top_k
 from evaluation.scorer import Problem
-from recommend.histories import at_moment
 from training.cold import ColdScorer
 from training.scorer import CrossAisleScorer
 

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from data.dataset import Dataset
+from data.histories import Histories, joined
 from data.log import Log
 from data.lookup import positions
 from data.rejects import Rejects
@@ -23,7 +24,6 @@ from recommend.additions import read_additions
 from recommend.aspects import Aspects
 from recommend.diversity import Reranker, reranker
 from recommend.filters import Filters
-from recommend.histories import Histories, joined
 from recommend.lists import Asked, Ranker, Wish, note_short
 from training.added import cold_scorer, with_products
 from training.loaded import LoadedRun, load_run
