@@ -22,6 +22,8 @@ commands:
   ablate           train the model and variants with a part left out, and compare them
   export           write what a run learnt for other programs: embeddings, retrieval vectors
   recommend RUN    the next categories of users, and the products in them
+  search RUN TEXT  products from several categories for a text
+  tune-queries     tune the text encoder for search, from pairs of a query and a product
   kg VERB          the knowledge graph: load, sync, query, queries, schema, export, import, write-back
 
 `crossaisle COMMAND --help` lists all settings."""
@@ -124,6 +126,43 @@ def _recommend(given: list[str]) -> int:
         return 0
 
     return explained(run, "crossaisle recommend --help lists all settings.")
+
+
+def _search(given: list[str]) -> int:
+    """Products from several categories for a text, blended with a user's interest."""
+    from recommend.search_options import add_options
+
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    keep_freed_memory()
+    parser = _store_parser("crossaisle search", _search.__doc__)
+    add_options(parser)
+
+    def run() -> int:
+        parsed = parser.parse_args(given)
+        from recommend.search_commands import search
+
+        search(parser.instantiate(parsed))
+        return 0
+
+    return explained(run, "crossaisle search --help lists all settings.")
+
+
+def _tune_queries(given: list[str]) -> int:
+    """Tune the text encoder for search, from pairs of a query and a product that answers it."""
+    from recommend.search_options import add_tuning_options
+
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    parser = ArgumentParser(prog="crossaisle tune-queries", description=_tune_queries.__doc__, exit_on_error=False)
+    add_tuning_options(parser)
+
+    def run() -> int:
+        parsed = parser.parse_args(given)
+        from recommend.query_commands import tune_queries
+
+        tune_queries(parser.instantiate(parsed))
+        return 0
+
+    return explained(run, "crossaisle tune-queries --help lists all settings.")
 
 
 # -- crossaisle kg -------------------------------------------------------------------------------------------
@@ -371,6 +410,8 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "ablate": _ablate,
     "export": _export_run,
     "recommend": _recommend,
+    "search": _search,
+    "tune-queries": _tune_queries,
     "kg": _kg,
 }
 

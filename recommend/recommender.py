@@ -24,6 +24,7 @@ from recommend.diversity import Reranker, reranker
 from recommend.filters import Filters
 from recommend.histories import Histories, joined
 from recommend.lists import Asked, Ranker, Wish, note_short
+from recommend.search import GRAPH, INTEREST, Blend, Searcher, checked_queries, nobody
 from training.loaded import LoadedRun, load_run
 from training.run import levels_of
 
@@ -31,6 +32,7 @@ IntArray = npt.NDArray[np.int64]
 Given = pd.DataFrame | Path | str
 PRODUCT = "product"
 EVERYTHING = Filters()
+BOUGHT_TOO = Filters(owned=True)
 POOL, POOL_PER_PLACE = 100, 5
 
 
@@ -54,6 +56,7 @@ class Recommender:
         self._log: Log = self.history
         self._rankers: dict[str, Ranker] = {}
         self._aspects: dict[str, Aspects] = {}
+        self._searchers: dict[Path | None, Searcher] = {}
         self._rejects = Rejects()
 
     @classmethod
@@ -191,6 +194,60 @@ class Recommender:
         more = _renumbered(more, positions(found.user_ids, self.user_ids), len(self.user_ids))
         self._log = joined([self._log, more], len(self.user_ids))
         self._rejects = Rejects(found.rejects)
+
+    # -- search ------------------------------------------------------------------------------------------
+
+    def search(
+        self,
+        query: str | Sequence[str],
+        user: str | None = None,
+        k: int = 20,
+        *,
+        interest: float = INTEREST,
+        graph: float = GRAPH,
+        filters: Filters = BOUGHT_TOO,
+        diversity: float = 0.5,
+        by: str = "cap",
+        queries: Path | str | None = None,
+    ) -> pd.DataFrame:
+        """Products from several categories for a text (`recommend.search.Blend` has the score).
+
+        Args:
+            query: a text, or several.
+            user: whose interest counts; None: nobody's, so that what is popular does.
+            k: length of the lists.
+            interest: weight of the log-probability that the model gives to each product; 0: none.
+            graph: how much the texts of categories that are bought with a product's count, 0 … 1.
+            filters: what may stand in the lists; by default also what the user has bought from before.
+            diversity: 0 (plain order) … 1.
+            by: the re-ranker; cap spreads a list over categories.
+            queries: folder of an encoder that `crossaisle tune-queries` tuned; None: the run's own.
+
+        Returns:
+            ``query``, ``item_id``, ``rank``, ``score``, ``name``, and the nodes that the product sits in. What is
+            amiss with a query (cut, nothing near, fewer than k) stands in ``problems``.
+
+        Raises:
+            InputError: a query is empty, the user is unknown, nothing passes the filters, or an argument is wrong.
+        """
+        _check_length("k", k)
+        order, ranker, texts, blend = (
+            reranker(by, diversity),
+            self.ranker(PRODUCT),
+            checked_queries(query),
+            Blend(interest, graph),
+        )
+        self._rejects = rejects = Rejects()
+        asked = nobody() if user is None else self._asked([user], None, rejects)
+        wish = Wish(k, filters.products(self.dataset.catalogue, self.history), filters.owned)
+        self._note_stock(filters, rejects)
+        return self._searcher(queries).lists(texts, ranker, self.aspects(PRODUCT), asked, blend, wish, order, rejects)
+
+    def _searcher(self, queries: Path | str | None) -> Searcher:
+        folder = None if queries is None else Path(queries)
+        if folder not in self._searchers:
+            self._searchers[folder] = Searcher.of(self.run, folder)
+        return self._searchers[folder]
 
     # -- parts -------------------------------------------------------------------------------------------
 
