@@ -23,6 +23,7 @@ commands:
   export           write what a run learnt for other programs: embeddings, retrieval vectors
   recommend RUN    the next categories of users, and the products in them
   search RUN TEXT  products from several categories for a text
+  bundle RUN       products that go together, from a product or a basket
   tune-queries     tune the text encoder for search, from pairs of a query and a product
   kg VERB          the knowledge graph: load, sync, query, queries, schema, export, import, write-back
 
@@ -145,6 +146,25 @@ def _search(given: list[str]) -> int:
         return 0
 
     return explained(run, "crossaisle search --help lists all settings.")
+
+
+def _bundle(given: list[str]) -> int:
+    """Products that go together across categories, from a product or a basket."""
+    from recommend.bundle_options import add_options
+
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    keep_freed_memory()
+    parser = _store_parser("crossaisle bundle", _bundle.__doc__)
+    add_options(parser)
+
+    def run() -> int:
+        parsed = parser.parse_args(given)
+        from recommend.bundle_commands import bundle
+
+        bundle(parser.instantiate(parsed))
+        return 0
+
+    return explained(run, "crossaisle bundle --help lists all settings.")
 
 
 def _tune_queries(given: list[str]) -> int:
@@ -411,6 +431,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "export": _export_run,
     "recommend": _recommend,
     "search": _search,
+    "bundle": _bundle,
     "tune-queries": _tune_queries,
     "kg": _kg,
 }

@@ -73,7 +73,13 @@ def filters_of(given: Namespace) -> Filters:
     if given.stock is not None:
         stock = as_text(_listed(given.stock).dropna()).tolist()
     return Filters(
-        stock, given.price_from, given.price_to, given.brands, given.categories, given.forbidden, given.owned
+        stock,
+        given.price_from,
+        given.price_to,
+        given.brands,
+        given.categories,
+        given.forbidden,
+        given.get("owned", False),
     )
 
 

@@ -40,12 +40,12 @@ def add_order(parser: ArgumentParser, diversity: float, by: str) -> None:
     parser.add_argument("--out", type=Path | None, default=None, help=".csv, .json or .parquet; default: the terminal")
 
 
-def add_filters(parser: ArgumentParser, owned: bool = False) -> None:
+def add_filters(parser: ArgumentParser, owned: bool | None = False) -> None:
     """Add what may stand in a list.
 
     Args:
         parser: of the command.
-        owned: whether categories already bought from may, unless told otherwise.
+        owned: whether categories already bought from may, unless told otherwise; None: there is no user.
     """
     parser.add_argument("--stock", type=Path | None, default=None, help="CSV or Parquet file with column product_id")
     parser.add_argument("--price_from", type=float | None, default=None, help="lowest unit price")
@@ -55,5 +55,5 @@ def add_filters(parser: ArgumentParser, owned: bool = False) -> None:
     parser.add_argument("--forbidden", nargs="+", default=[], help="not in these categories")
     if owned:
         parser.add_argument("--unseen", dest="owned", action="store_false", help="only categories never bought from")
-    else:
+    elif owned is not None:
         parser.add_argument("--owned", action="store_true", help="categories already bought from may stand in the list")

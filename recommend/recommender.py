@@ -20,6 +20,7 @@ from errors import InputError
 from evaluation.ranking import Rankings
 from kg.config import StoreConfig
 from recommend.aspects import Aspects
+from recommend.bundles import VARIETY, Bundler, BundleWish, beginnings
 from recommend.diversity import Reranker, reranker
 from recommend.filters import Filters
 from recommend.histories import Histories, joined
@@ -205,6 +206,7 @@ class Recommender:
         *,
         interest: float = INTEREST,
         graph: float = GRAPH,
+        own: float | None = None,
         filters: Filters = BOUGHT_TOO,
         diversity: float = 0.5,
         by: str = "cap",
@@ -218,6 +220,8 @@ class Recommender:
             k: length of the lists.
             interest: weight of the log-probability that the model gives to each product; 0: none.
             graph: how much the texts of categories that are bought with a product's count, 0 … 1.
+            own: how much a product's own text counts against those of its place in the catalogue, 0 … 1; None: the more
+                the more of them are distinct.
             filters: what may stand in the lists; by default also what the user has bought from before.
             diversity: 0 (plain order) … 1.
             by: the re-ranker; cap spreads a list over categories.
@@ -235,7 +239,7 @@ class Recommender:
             reranker(by, diversity),
             self.ranker(PRODUCT),
             checked_queries(query),
-            Blend(interest, graph),
+            Blend(interest, graph, own),
         )
         self._rejects = rejects = Rejects()
         asked = nobody() if user is None else self._asked([user], None, rejects)
@@ -248,6 +252,48 @@ class Recommender:
         if folder not in self._searchers:
             self._searchers[folder] = Searcher.of(self.run, folder)
         return self._searchers[folder]
+
+    # -- bundles -----------------------------------------------------------------------------------------
+
+    def bundle(
+        self,
+        anchor: str | Sequence[str] | None = None,
+        basket: Sequence[str] | None = None,
+        size: int = 4,
+        budget: float | None = None,
+        *,
+        per: str = "",
+        variety: float = VARIETY,
+        filters: Filters = EVERYTHING,
+    ) -> pd.DataFrame:
+        """Sets of products that go together (`recommend.sets`, `recommend.bundles.BundleWish`).
+
+        Args:
+            anchor: product that a bundle begins with, or several, each of which begins one.
+            basket: products that one bundle begins with, in any order; instead of anchors.
+            size: products in a bundle, those that it begins with included.
+            budget: most that all of it may cost; None: any.
+            per: one product of each node of this level; "": of the interest level; ``none``: no such limit.
+            variety: 0 … 1, of the products in it.
+            filters: what may be added.
+
+        Returns:
+            ``bundle`` (what it begins with), ``item_id``, ``added`` (0: it begins with it, then 1, 2, …), ``score``
+            (log-probability among what could have been added), ``price``, ``name``, and the nodes that the product sits
+            in. What is amiss stands in ``problems``.
+
+        Raises:
+            InputError: no bundle can be built, or an argument is wrong.
+        """
+        begun, wish = beginnings(anchor, basket), BundleWish(size, budget, per, variety)
+        self._rejects = rejects = Rejects()
+        self._note_stock(filters, rejects)
+        return self.bundler.frame(begun, wish, filters, rejects)
+
+    @cached_property
+    def bundler(self) -> Bundler:
+        """What builds bundles; the weights are learnt when first asked for."""
+        return Bundler(self.run, self.history, self.aspects(PRODUCT).vectors)
 
     # -- parts -------------------------------------------------------------------------------------------
 

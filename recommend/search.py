@@ -35,7 +35,7 @@ from training.queries import load_queries
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 TEMPERATURE = 0.05
-INTEREST, GRAPH = 0.2, 0.2
+INTEREST, GRAPH, MOST_OWN = 0.2, 0.2, 0.7
 TEXTS = "texts"
 FAR = 0.3
 POOL, POOL_PER_PLACE = 100, 5
@@ -45,12 +45,15 @@ POOL, POOL_PER_PLACE = 100, 5
 class Blend:
     """What counts in the score of a product i of category c, beside the text.
 
-    score = ((1 − g) · t_i + g · Σ_c' A_cc' t_c') / τ + w · log p(i | user), with t_i the largest cosine of the query
-    with the texts of the product and of what it sits in, t_c' that of the products of c', A the co-purchases.
+    score = ((1 − g) · t_i + g · Σ_c' A_cc' t_c') / τ + w · log p(i | user), with t_i = o · cos(query, text of the
+    product) + (1 − o) · the largest cosine with a text of what it sits in, t_c' the largest t of the products of c', A
+    the co-purchases.
 
     Attributes:
         interest: w ≥ 0; 0: the user does not count.
         graph: g, 0 … 1: how much the text of the categories that c is bought with counts.
+        own: o, 0 … 1: how much a product's own text counts against those of its place in the catalogue; None: the
+            number of distinct texts for each product, at most .7: titles tell products apart, sizes do not.
 
     Raises:
         InputError: a weight is out of range.
@@ -58,12 +61,14 @@ class Blend:
 
     interest: float = INTEREST
     graph: float = GRAPH
+    own: float | None = None
 
     def __post_init__(self) -> None:
         if not self.interest >= 0:
             raise InputError(f"interest is {self.interest:g}", where="interest", remedy="Give 0 or more.")
-        if not 0 <= self.graph <= 1:
-            raise InputError(f"graph is {self.graph:g}", where="graph", remedy="Give a number from 0 to 1.")
+        for name, value in (("graph", self.graph), ("own", self.own)):
+            if value is not None and not 0 <= value <= 1:
+                raise InputError(f"{name} is {value:g}", where=name, remedy="Give a number from 0 to 1.")
 
 
 def widened(likeness: FloatArray, of_item: IntArray, links: sp.csr_array, weight: float) -> FloatArray:
@@ -124,15 +129,17 @@ class Searcher:
         plan, texts = text_plan(run.dataset)
         return cls(run, TextBank(encoder, texts, FrozenCache(queries / TEXTS)), plan, temperature)
 
-    def likeness(self, query: str) -> FloatArray:
-        """Largest cosine of the query with a product's text or those of the nodes that it sits in, shape (products,).
+    def likeness(self, query: str, own: float | None = None) -> FloatArray:
+        """How alike a query is to each product and its place in the catalogue (`Blend`), shape (products,).
 
         Of the taxonomy count the interest level and the one below it.
         """
         with torch.inference_mode():
             vector = self.bank.encoder.encode([query], progress=False)
             cosines = (self.bank.distinct() @ vector[0].to(self.bank.cache.device)).float().cpu().numpy()
-        return np.max([cosines[texts] for texts in self._texts], axis=0)
+        product, *places = (cosines[texts] for texts in self._texts)
+        share = self._own if own is None else own
+        return np.asarray(share * product + (1 - share) * np.max(places, axis=0), dtype=np.float32)
 
     def lists(
         self,
@@ -183,7 +190,7 @@ class Searcher:
         order: Reranker,
     ) -> tuple[npt.NDArray[np.int32], FloatArray, float]:
         """Items and scores, each of shape (k,), and the best cosine of all candidates."""
-        likeness = self.likeness(query)
+        likeness = self.likeness(query, blend.own)
         mixed = widened(likeness, self._category, self._links, blend.graph)
         there = np.isfinite(interest)
         scores = np.where(there, mixed / self.temperature + blend.interest * np.where(there, interest, 0), -np.inf)
@@ -233,6 +240,12 @@ class Searcher:
             texts = inverse[slice(*self.plan.spans[labels[level.name]])]
             found.append(np.where(level.primary >= 0, texts[np.maximum(level.primary, 0)], found[0]))
         return found
+
+    @cached_property
+    def _own(self) -> float:
+        """Share of a product's own text by default."""
+        texts = self._texts[0]
+        return min(MOST_OWN, len(np.unique(texts)) / len(texts))
 
     @cached_property
     def _category(self) -> IntArray:

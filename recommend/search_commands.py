@@ -25,7 +25,7 @@ def search(given: Namespace) -> pd.DataFrame:
     """
     check_format(given.out)
     queries, wanted = checked_queries(given.query), filters_of(given)
-    blend, folder = Blend(given.interest, given.graph), folder_of(given.queries)
+    blend, folder = Blend(given.interest, given.graph, given.own), folder_of(given.queries)
     recommender = Recommender.load(given.run, None if given.store == StoreConfig() else given.store)
     begin = time.perf_counter()
     found = recommender.search(
@@ -34,6 +34,7 @@ def search(given: Namespace) -> pd.DataFrame:
         given.k,
         interest=blend.interest,
         graph=blend.graph,
+        own=blend.own,
         filters=wanted,
         diversity=given.diversity,
         by=given.reranker,

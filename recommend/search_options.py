@@ -17,6 +17,9 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--k", type=int, default=20, help="length of a list")
     parser.add_argument("--interest", type=float, default=0.2, help="weight of the user's interest; 0: none")
     parser.add_argument("--graph", type=float, default=0.2, help="0 to 1: weight of categories bought together")
+    parser.add_argument(
+        "--own", type=float | None, default=None, help="0 to 1: weight of a product's own text against its place's"
+    )
     parser.add_argument("--queries", type=Path | None, default=None, help="folder that tune-queries made")
     add_order(parser, 0.5, "cap")
     add_filters(parser, owned=True)

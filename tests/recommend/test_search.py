@@ -12,7 +12,7 @@ from errors import InputError
 from recommend import Filters, Recommender
 from recommend.search import Blend, widened
 
-PLAIN = {"interest": 0, "graph": 0, "diversity": 0}
+PLAIN = {"interest": 0, "graph": 0, "own": 0, "diversity": 0}
 
 
 def named(recommender, at=0):
@@ -110,6 +110,7 @@ def test_what_is_amiss_with_a_query_is_told(recommender):
         ({"k": 0}, "k is 0"),
         ({"interest": -1}, "interest is -1"),
         ({"graph": 1.5}, "graph is 1.5"),
+        ({"own": 2}, "own is 2"),
         ({"by": "best"}, "mmr, dpp, calibrated, cap"),
         ({"filters": Filters(price_from=1e9)}, "leave no product"),
         ({"queries": "nowhere"}, "no whole tuning of queries"),
