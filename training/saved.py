@@ -85,7 +85,7 @@ def load_cold(folder: Path) -> dict[str, ColdHead]:
     """
     if not (folder / COLD).exists():
         return {}
-    tensors = _tensors(folder / COLD)
+    tensors = read_tensors(folder / COLD)
     with safe_open(folder / COLD, "pt") as file:
         sizes = {label: json.loads(text) for label, text in (file.metadata() or {}).items()}
     heads = {label: ColdHead(*size) for label, size in sizes.items()}
