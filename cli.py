@@ -20,6 +20,8 @@ USAGE = """usage: crossaisle COMMAND [options]
 commands:
   train            learn from purchases and report (the same as `python train.py`)
   ablate           train the model and variants with a part left out, and compare them
+  tune             search settings on several validation windows, never on the test
+  taxonomy         derive categories from what describes the products, for a shop that has none
   export           write what a run learnt for other programs: embeddings, retrieval vectors
   recommend RUN    the next categories of users, and the products in them
   search RUN TEXT  products from several categories for a text
@@ -73,8 +75,52 @@ def _ablate(given: list[str]) -> int:
     return explained(run, "crossaisle ablate --help lists all settings.")
 
 
+# -- crossaisle tune -----------------------------------------------------------------------------------------
+
+
+def _tune(given: list[str]) -> int:
+    """Search settings of the model, each trial judged on several validation windows, none on the test."""
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    keep_freed_memory()
+    parser = settings_parser("crossaisle tune", _tune.__doc__ or "")
+    from training.study_options import add_options, taken_out
+
+    add_options(parser)
+
+    def run() -> int:
+        parsed = parser.parse_args(prepared(given))
+        config, to = taken_out(parsed)
+        from training.study import tune
+
+        return tune(build_parser(), parsed, config, to)
+
+    return explained(run, "crossaisle tune --help lists all settings.")
+
+
 def _names(given: str) -> list[str]:
     return [name.strip() for name in given.split(",") if name.strip()]
+
+
+# -- crossaisle taxonomy -------------------------------------------------------------------------------------
+
+
+def _taxonomy(given: list[str]) -> int:
+    """Derive two levels of categories from what describes the products, for a shop that has none."""
+    from taxonomy.config import TaxonomyConfig, add_options
+
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    parser = ArgumentParser(prog="crossaisle taxonomy", description=_taxonomy.__doc__, exit_on_error=False)
+    add_options(parser)
+
+    def run() -> int:
+        parsed = parser.instantiate(parser.parse_args(given))
+        from taxonomy import derive
+
+        config = TaxonomyConfig(**{name: parsed[name] for name in TaxonomyConfig.__dataclass_fields__})
+        derive.run(parsed.mapping, parsed.root, parsed.to, parsed.overwrite, config)
+        return 0
+
+    return explained(run, "crossaisle taxonomy --help lists all settings.")
 
 
 # -- crossaisle export ---------------------------------------------------------------------------------------
@@ -428,6 +474,8 @@ RUN: dict[str, Callable[[ArgumentParser, Namespace], None]] = {
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": _train,
     "ablate": _ablate,
+    "tune": _tune,
+    "taxonomy": _taxonomy,
     "export": _export_run,
     "recommend": _recommend,
     "search": _search,

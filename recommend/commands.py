@@ -38,6 +38,9 @@ def recommend(given: Namespace) -> pd.DataFrame:
     wanted = filters_of(given)
     recommender = Recommender.load(given.run, None if given.store == StoreConfig() else given.store)
     problems = Rejects()
+    if given.products is not None:
+        recommender.add_products(given.products)
+        problems.extend(recommender.problems)
     if given.purchases is not None:
         recommender.update(given.purchases)
         problems.extend(recommender.problems)

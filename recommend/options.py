@@ -24,6 +24,12 @@ def _add_users(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--purchases", type=Path | None, default=None, help="purchases since, as --histories; they count in the answer"
     )
+    parser.add_argument(
+        "--products",
+        type=Path | None,
+        default=None,
+        help="products since, CSV or Parquet: product_id, text, the node they sit in, attributes",
+    )
 
 
 def _add_lists(parser: ArgumentParser) -> None:

@@ -13,19 +13,21 @@ import numpy.typing as npt
 import pandas as pd
 
 from data.dataset import Dataset
+from data.histories import Histories, joined
 from data.log import Log
 from data.lookup import positions
 from data.rejects import Rejects
 from errors import InputError
 from evaluation.ranking import Rankings
 from kg.config import StoreConfig
+from recommend.additions import read_additions
 from recommend.aspects import Aspects
 from recommend.bundles import VARIETY, Bundler, BundleWish, beginnings
 from recommend.diversity import Reranker, reranker
 from recommend.filters import Filters
-from recommend.histories import Histories, joined
 from recommend.lists import Asked, Ranker, Wish, note_short
 from recommend.search import GRAPH, INTEREST, Blend, Searcher, checked_queries, nobody
+from training.added import cold_scorer, with_products
 from training.loaded import LoadedRun, load_run
 from training.run import levels_of
 
@@ -59,6 +61,7 @@ class Recommender:
         self._aspects: dict[str, Aspects] = {}
         self._searchers: dict[Path | None, Searcher] = {}
         self._rejects = Rejects()
+        self._added: npt.NDArray[np.str_] = np.empty(0, dtype=str)
 
     @classmethod
     def load(cls, folder: Path | str, store: StoreConfig | None = None) -> Self:
@@ -84,7 +87,7 @@ class Recommender:
     def problems(self) -> pd.DataFrame:
         """What the last call could not use or answer, row by row.
 
-        ``table`` (history, users, stock, lists), ``row`` (from 1), ``column``, ``value``, ``reason``.
+        ``table`` (history, users, stock, lists, products), ``row`` (from 1), ``column``, ``value``, ``reason``.
         """
         return self._rejects.frame()
 
@@ -195,6 +198,31 @@ class Recommender:
         more = _renumbered(more, positions(found.user_ids, self.user_ids), len(self.user_ids))
         self._log = joined([self._log, more], len(self.user_ids))
         self._rejects = Rejects(found.rejects)
+
+    def add_products(self, products: Given) -> None:
+        """Add products to the catalogue by their text and their place in the graph; nothing is trained.
+
+        They are ranked by the run's head for products never sold, beside all others. What was bought, and by whom,
+        stays; purchases of the new products count in histories from `update` on.
+
+        Args:
+            products: as of `recommend.additions.read_additions`; what cannot be used stands in ``problems``.
+
+        Raises:
+            InputError: the file or a column is missing, no product can be added, or the run has no head for them.
+        """
+        rejects = Rejects()
+        rows = read_additions(products, self.dataset, rejects)
+        before = self.dataset.catalogue.product_ids
+        run = with_products(self.run, rows)
+        added = np.concatenate([self._added, rows["product_id"].to_numpy(dtype=str)])
+        scorer = cold_scorer(run, added)
+        place = positions(before, run.dataset.catalogue.product_ids).astype(np.int32)
+        self.history, self._log = (replace(log, product=place[log.product]) for log in (self.history, self._log))
+        self.run, self._added = run, added
+        self._rankers = {PRODUCT: Ranker(run.scorer, run.dataset, None, scorer)}
+        self._aspects, self._searchers, self._rejects = {}, {}, rejects
+        self.__dict__.pop("bundler", None)  # it is made anew with them
 
     # -- search ------------------------------------------------------------------------------------------
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -15,10 +16,12 @@ from encoders.text import TextEncoder
 from encoders.text_config import TextConfig
 from errors import InputError
 from files import atomic, read_json, write_json
+from fusion.cold import ColdHead
 from fusion.config import ModelConfig
 from fusion.model import CrossAisle, ModelShape
 
 FORMAT = 1
+COLD = "cold.safetensors"
 
 
 def save_model(folder: Path, model: CrossAisle, encoder: TextEncoder, facts: dict[str, Any]) -> None:
@@ -62,6 +65,34 @@ def load_model(folder: Path) -> tuple[CrossAisle, TextEncoder, dict[str, Any]]:
     if tuned:
         encoder.load_trainable_state(tuned)
     return model.eval(), encoder, facts
+
+
+def save_cold(folder: Path, heads: dict[str, ColdHead]) -> None:
+    """Write the heads for items that nobody has bought, by label, into ``cold.safetensors``; none: no file."""
+    if not heads:
+        return
+    tensors = {f"{label}.{name}": value for label, head in heads.items() for name, value in head.state_dict().items()}
+    sizes = {label: json.dumps(head.sizes) for label, head in heads.items()}
+    with atomic(folder / COLD) as temporary:
+        save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, temporary, sizes)
+
+
+def load_cold(folder: Path) -> dict[str, ColdHead]:
+    """Read them back; none where a run has no such file.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    if not (folder / COLD).exists():
+        return {}
+    tensors = read_tensors(folder / COLD)
+    with safe_open(folder / COLD, "pt") as file:
+        sizes = {label: json.loads(text) for label, text in (file.metadata() or {}).items()}
+    heads = {label: ColdHead(*size) for label, size in sizes.items()}
+    for label, head in heads.items():
+        start = f"{label}."
+        head.load_state_dict({name[len(start) :]: v for name, v in tensors.items() if name.startswith(start)})
+    return {label: head.eval() for label, head in heads.items()}
 
 
 def read_facts(path: Path, what: str = "run", version_read: int = FORMAT) -> dict[str, Any]:
