@@ -137,7 +137,7 @@ class Ranker:
         """Scores of a batch, −∞ at what is no candidate whether it passes or not, shape (b, items).
 
         Args:
-            history: of the batch, as `recommend.histories.at_moment` gives it.
+            history: of the batch, as `data.histories.at_moment` gives it.
             rows: of its users in the population, −1 for strangers, shape (b,).
             wish: whose ``owned`` and ``within`` count here.
         """

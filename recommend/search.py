@@ -15,6 +15,7 @@ import scipy.sparse as sp
 import torch
 
 from data.catalogue import Level
+from data.histories import at_moment
 from data.log import Log
 from data.rejects import Rejects
 from encoders.text_bank import TextBank
@@ -25,7 +26,6 @@ from evidence.histories import row_shares
 from kg.schema import BOUGHT_WITH, level_labels
 from recommend.aspects import Aspects
 from recommend.diversity import Reranker
-from recommend.histories import at_moment
 from recommend.lists import Asked, Ranker, Wish
 from training.build import text_plan
 from training.loaded import LoadedRun

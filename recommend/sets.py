@@ -231,8 +231,10 @@ def fit(
 
 def taken(groups: IntArray, sets: sp.csr_array, row: int) -> Mask:
     """Products of groups that a set holds one of, shape (products,)."""
-    held = groups[sets.indices[sets.indptr[row] : sets.indptr[row + 1]]]
-    return np.isin(groups, held[held >= 0])
+    held = np.zeros(int(groups.max(initial=-1)) + 2, dtype=np.bool_)  # the last one is for products without a group
+    held[groups[sets.indices[sets.indptr[row] : sets.indptr[row + 1]]]] = True
+    held[-1] = False
+    return held[groups]
 
 
 def _maximised(inputs: FloatArray, offsets: npt.NDArray[np.float64], penalty: float) -> FloatArray:
