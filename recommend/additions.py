@@ -9,11 +9,11 @@ import numpy.typing as npt
 import pandas as pd
 
 from data.dataset import Dataset
+from data.histories import read_frame
 from data.lookup import among, positions
 from data.rejects import Rejects
 from data.sources.files import as_text
 from errors import InputError
-from recommend.histories import read_frame
 from training.added import products_level
 
 TABLE = "products"

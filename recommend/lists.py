@@ -15,13 +15,13 @@ import torch
 from console import track
 from data.catalogue import Catalogue, Level
 from data.dataset import Dataset
+from data.histories import at_moment
 from data.log import Log
 from data.rejects import Rejects
 from data.splits import blocked, unseen_categories
 from errors import InputError
 from evaluation.ranking import CELLS_PER_BATCH, Rankings, batches, rank_batch, tie_order, top_k
 from evaluation.scorer import Problem
-from recommend.histories import at_moment
 from training.cold import ColdScorer
 from training.scorer import CrossAisleScorer
 
@@ -128,13 +128,19 @@ class Ranker:
     ) -> tuple[npt.NDArray[np.int32], FloatArray]:
         history = asked.history if len(users) == len(asked.rows) else asked.history.of_users(users)
         with _threads(len(users)):
-            scores = self._scores(at_moment(history, self.problem.cutoff), asked.rows[users], wish)
+            scores = self.scores(at_moment(history, self.problem.cutoff), asked.rows[users], wish)
         if not passed.all():
             scores[:, ~passed] = -np.inf
         return rank_batch(scores, wish.k, self._ties)
 
-    def _scores(self, history: Log, rows: IntArray, wish: Wish) -> FloatArray:
-        """Scores of a batch, −∞ at what is no candidate, shape (b, items)."""
+    def scores(self, history: Log, rows: IntArray, wish: Wish) -> FloatArray:
+        """Scores of a batch, −∞ at what is no candidate whether it passes or not, shape (b, items).
+
+        Args:
+            history: of the batch, as `data.histories.at_moment` gives it.
+            rows: of its users in the population, −1 for strangers, shape (b,).
+            wish: whose ``owned`` and ``within`` count here.
+        """
         unseen = unseen_categories(history, self.interest)
         allowed = np.ones_like(unseen) if wish.owned else unseen
         scores = self.scorer.fit(self.problem).score_among(history, rows, allowed)

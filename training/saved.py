@@ -56,10 +56,10 @@ def load_model(folder: Path) -> tuple[CrossAisle, TextEncoder, dict[str, Any]]:
     Raises:
         InputError: a file is missing, damaged or of another version.
     """
-    facts = _facts(folder / "model.json")
-    tensors = _tensors(folder / "model.safetensors")
-    model = CrossAisle(_build(ModelShape, facts["shape"]), _build(ModelConfig, facts["model"]))
-    encoder = TextEncoder(_build(TextConfig, facts["text"]))
+    facts = read_facts(folder / "model.json")
+    tensors = read_tensors(folder / "model.safetensors")
+    model = CrossAisle(built(ModelShape, facts["shape"]), built(ModelConfig, facts["model"]))
+    encoder = TextEncoder(built(TextConfig, facts["text"]))
     model.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
     tuned = {name[5:]: value for name, value in tensors.items() if name.startswith("text.")}
     if tuned:
@@ -85,7 +85,7 @@ def load_cold(folder: Path) -> dict[str, ColdHead]:
     """
     if not (folder / COLD).exists():
         return {}
-    tensors = _tensors(folder / COLD)
+    tensors = read_tensors(folder / COLD)
     with safe_open(folder / COLD, "pt") as file:
         sizes = {label: json.loads(text) for label, text in (file.metadata() or {}).items()}
     heads = {label: ColdHead(*size) for label, size in sizes.items()}
@@ -95,20 +95,30 @@ def load_cold(folder: Path) -> dict[str, ColdHead]:
     return {label: head.eval() for label, head in heads.items()}
 
 
-def _facts(path: Path) -> dict[str, Any]:
-    remedy = "Give the folder of a finished run."
+def read_facts(path: Path, what: str = "run", version_read: int = FORMAT) -> dict[str, Any]:
+    """A JSON file that tells its format.
+
+    Raises:
+        InputError: it is missing, damaged or of another version.
+    """
+    remedy = f"Give the folder of a finished {what}."
     try:
         facts: dict[str, Any] = read_json(path)
         version = facts["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError("this is no whole run", where=str(path), remedy=remedy) from error
-    if version != FORMAT:
+        raise InputError(f"this is no whole {what}", where=str(path), remedy=remedy) from error
+    if version != version_read:
         remedy = "Train again, or use the version that made it."
-        raise InputError(f"format {version}; this version reads {FORMAT}", where=str(path), remedy=remedy)
+        raise InputError(f"format {version}; this version reads {version_read}", where=str(path), remedy=remedy)
     return facts
 
 
-def _tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Weights by name.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
     try:
         tensors: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
@@ -116,7 +126,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _build(kind: type[Any], values: dict[str, Any]) -> Any:  # noqa: ANN401
+def built(kind: type[Any], values: dict[str, Any]) -> Any:  # noqa: ANN401
     """A dataclass from plain values, types checked."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, "it")

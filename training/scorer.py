@@ -146,6 +146,12 @@ class CrossAisleScorer(Scorer):
         scores, candidates = self._descend(history, rows, allowed)
         return self._reranked(self.step, scores, candidates)
 
+    @torch.inference_mode()
+    def before_and_after(self, history: Log, rows: IntArray) -> tuple[FloatArray, FloatArray]:
+        """`score` without the level's own re-ranking (those above it are done), and with it, each (b, items)."""
+        before, found = self._descend(history, rows, unseen_categories(history, self.cutoff.interest.level))
+        return before, self._reranked(self.step, before.copy(), found)
+
     def candidates(self, history: Log, rows: IntArray) -> Candidates:
         """The candidates of the fitted level, as its own re-ranking finds them.
 

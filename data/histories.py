@@ -100,7 +100,7 @@ def read_frame(given: pd.DataFrame | Path | str, required: list[str], optional: 
         InputError: the file or a column is missing, or there are no rows.
     """
     raw = given if isinstance(given, pd.DataFrame) else _file(Path(given), required, optional, what)
-    where = Path(what)
+    where = Path(what) if isinstance(given, pd.DataFrame) else Path(given)
     check_columns(list(raw.columns), required, where)
     there = [name for name in optional if name in raw.columns]
     check_columns(list(raw.columns), there, where)
