@@ -316,7 +316,8 @@ def show(shop: Shop, models: dict[str, Model], ours: str, terminal: Console) -> 
     terminal.print(table)
     terminal.print(_differences(models, ours, np.ones(len(shop.parts["test"]), dtype=bool), "all test queries"))
     new = new_words(shop)
-    terminal.print(_differences(models, ours, new, f"{new.sum()} of {len(new)} test queries: new words"))
+    if new.any():
+        terminal.print(_differences(models, ours, new, f"{new.sum()} of {len(new)} test queries: new words"))
     terminal.print(_categories_table(shop, models, ours))
 
 

@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pandas as pd
 import scipy.sparse as sp
 
+from data.histories import read_frame
 from data.lookup import positions
 from data.rejects import Rejects
-from data.sources.files import Reader, as_text
+from data.sources.files import as_text
 from errors import InputError
 
 IntArray = npt.NDArray[np.int64]
@@ -114,7 +115,7 @@ def read_shelf(path: Path) -> Shelf:
     Raises:
         InputError: the file or a column is missing, or a product is there twice.
     """
-    frame = _frame(path, ["product_id", "text"], ["category"])
+    frame = read_frame(path, ["product_id", "text"], ["category"], "products")
     ids = as_text(frame["product_id"])
     if ids.duplicated().any():
         lost = ids[ids.duplicated()].iloc[0]
@@ -137,7 +138,7 @@ def read_queries(path: Path, shelf: Shelf, rejects: Rejects) -> Queries:
     Raises:
         InputError: the file or a column is missing, or no row can be used.
     """
-    frame = _frame(path, ["query", "product_id"], ["query_id"])
+    frame = read_frame(path, ["query", "product_id"], ["query_id"], "pairs")
     frame["query"] = as_text(frame["query"]).fillna("").str.strip()
     frame = rejects.drop(frame, frame["query"] == "", "pairs", "query", "the query is empty")
     product = positions(as_text(frame["product_id"]), shelf.ids)
@@ -155,11 +156,3 @@ def read_queries(path: Path, shelf: Shelf, rejects: Rejects) -> Queries:
 def _ones(pairs: list[tuple[int, int]], shape: tuple[int, int]) -> sp.csr_array:
     rows, columns = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
     return sp.csr_array((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=shape)
-
-
-def _frame(path: Path, required: list[str], optional: list[str]) -> pd.DataFrame:
-    if not path.is_file():
-        raise InputError("no such file", where=str(path), remedy=f"Give a file with columns {', '.join(required)}.")
-    reader = Reader(path.parent)
-    there = reader.columns(path.name)
-    return reader.read(path.name, required + [name for name in optional if name in there]).reset_index(drop=True)

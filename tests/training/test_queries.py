@@ -26,7 +26,7 @@ RELEVANT = sp.csr_array((np.arange(24)[None, :] % 4 == np.arange(4)[:, None]).as
 ASKED = Queries([f"zorp{i} blim" for i in range(4)], RELEVANT)
 
 
-@pytest.fixture(scope="module", params=["top", "lora", "full"])
+@pytest.fixture(scope="module", params=["top", "lora"])
 def tuned(request):
     config = QueryConfig(TextConfig(strategy=request.param), epochs=2, batch_size=2, per_query=6)
     return config, tune(config, SHELF, ASKED, ASKED)
