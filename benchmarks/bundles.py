@@ -10,7 +10,7 @@ of the prior, EASE's λ, the shrinkage of the cosines) is chosen on the horizon 
 and weights from before that. The learnt vectors are the run's, whose final fit saw that horizon: on validation they
 flatter themselves, on test they do not.
 
-data: the public bundle data of clothing (see benchmarks/search.py), split by bundle; an item is hidden from each bundle
+data: the public bundle data of clothing (see benchmarks/search.py), split by bundle or --by_session; an item is hidden from each bundle
 of validation and test, all items are ranked; evidence: training bundles; weights: half of them, on evidence from the
 other. Texts are encoded by the frozen language model and kept in FOLDER.
 
@@ -125,9 +125,9 @@ def of_run(recommender: Recommender, most: int = MOST) -> Task:
     return Task(goods, moment(test - horizon, most // 2, 1), moment(test, most, 2), apart)
 
 
-def of_clothing(data: Path, folder: Path) -> Task:
+def of_clothing(data: Path, folder: Path, by_session: bool = False) -> Task:
     """Bundles of clothing: places in the catalogue as types, "Women > Shoes" as categories."""
-    shop = read(data)
+    shop = read(data, by_session)
     parts = {name: part.relevant for name, part in shop.parts.items()}
     bank = TextBank(TextEncoder(TextConfig(strategy="frozen")), [*shop.shelf.texts, *shop.places], FrozenCache(folder))
     words, size = normalize(bank.distinct().detach().float().cpu().numpy()), len(shop.shelf)
@@ -305,6 +305,7 @@ def build_arguments() -> argparse.ArgumentParser:
     run.add_argument("--most", type=int, default=MOST, help="hidden products at most")
     data = kinds.add_parser("data", help="bundles of clothing")
     data.add_argument("data", type=Path, help="their folder")
+    data.add_argument("--by_session", action="store_true", help="split sessions, not bundles")
     data.add_argument("--to", type=Path, required=True, help="where encoded texts are kept")
     return parser
 
@@ -317,7 +318,7 @@ def main(arguments: list[str] | None = None) -> int:
         store = StoreConfig(home=given.store) if given.store else None
         task = of_run(Recommender.load(given.run, store), given.most)
     else:
-        task = of_clothing(given.data, given.to)
+        task = of_clothing(given.data, given.to, given.by_session)
     show(task, measure(task), Console(highlight=False, width=None if sys.stdout.isatty() else 180))
     return 0
 

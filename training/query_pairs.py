@@ -89,24 +89,30 @@ class Queries:
         return len(self.texts)
 
 
-def split(queries: Queries, shares: tuple[float, float] = (0.2, 0.2), seed: int = 0) -> dict[str, Queries]:
+def split(
+    queries: Queries, shares: tuple[float, float] = (0.2, 0.2), seed: int = 0, together: IntArray | None = None
+) -> dict[str, Queries]:
     """Train, validation and test, drawn by query.
 
     Args:
         queries: all of them.
         shares: of validation and test.
         seed: of the draw.
+        together: number of a group for each query, shape (queries,); whole groups are drawn. None: each on its own.
 
     Raises:
         InputError: too few queries for a part to have one.
     """
-    order = np.random.default_rng(seed).permutation(len(queries))
-    validation, test = (round(share * len(queries)) for share in shares)
-    parts = np.split(order, [len(queries) - validation - test, len(queries) - test])
+    groups = np.arange(len(queries)) if together is None else np.unique(together, return_inverse=True)[1]
+    number = int(groups.max(initial=-1)) + 1
+    order = np.random.default_rng(seed).permutation(number)
+    validation, test = (round(share * number) for share in shares)
+    drawn = np.split(order, [number - validation - test, number - test])
+    parts = [np.flatnonzero(np.isin(groups, some)) for some in drawn]
     if min(map(len, parts)) == 0:
         remedy = "Give more of them."
         raise InputError(f"{len(queries)} queries are too few to split", where="pairs", remedy=remedy)
-    return {name: queries.some(np.sort(rows)) for name, rows in zip(PARTS, parts, strict=True)}
+    return {name: queries.some(rows) for name, rows in zip(PARTS, parts, strict=True)}
 
 
 def read_shelf(path: Path) -> Shelf:

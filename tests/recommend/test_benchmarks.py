@@ -114,6 +114,9 @@ def clothing(tmp_path_factory):
     pd.DataFrame(
         {"bundle ID": range(60), "intent": [f"some {WORDS[at % 6]}" + " new" * (at > 40) for at in range(60)]}
     ).to_csv(folder / "bundle_intent.csv", index=False)
+    pd.DataFrame({"session ID": [at // 2 for at in range(60)], "bundle ID": range(60)}).to_csv(
+        folder / "session_bundle.csv", index=False
+    )
     held = [(at, at % 6 + 6 * some) for at in range(60) for some in rng.choice(8, 2 + at % 2, replace=False)]
     pd.DataFrame(held, columns=["bundle ID", "item ID"]).to_csv(folder / "bundle_item.csv", index=False)
     return folder
@@ -125,6 +128,7 @@ def test_search_finds_what_words_name(clothing, tmp_path, capsys, monkeypatch):
     shop = bench.read(clothing)
     assert shop.shelf.categories[0].startswith("Men > ")
     assert [len(part) for part in shop.parts.values()] == [36, 12, 12]
+    assert [len(part) for part in bench.read(clothing, by_session=True).parts.values()] == [36, 12, 12]
     assert bench.main([str(clothing), "--to", str(tmp_path / "tuned"), "--strategies", "top", "--epochs", "1"]) == 0
     shown = capsys.readouterr().out
     assert "new words" in shown
