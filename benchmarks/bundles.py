@@ -10,9 +10,9 @@ of the prior, EASE's λ, the shrinkage of the cosines) is chosen on the horizon 
 and weights from before that. The learnt vectors are the run's, whose final fit saw that horizon: on validation they
 flatter themselves, on test they do not.
 
-data: the public bundle data of clothing (see benchmarks/search.py), split by bundle or --by_session; an item is hidden from each bundle
-of validation and test, all items are ranked; evidence: training bundles; weights: half of them, on evidence from the
-other. Texts are encoded by the frozen language model and kept in FOLDER.
+data: the public bundle data of clothing (see benchmarks/search.py), split by bundle or --by_session; an item is
+hidden from each bundle of validation and test, all items are ranked; evidence: training bundles; weights: half of
+them, on evidence from the other. Texts are encoded by the frozen language model and kept in FOLDER.
 
 Intervals: bootstrap over users (bundles), differences paired.
 """

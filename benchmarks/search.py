@@ -4,13 +4,13 @@
     python benchmarks/search.py DATA --to FOLDER --strategies top     one; what FOLDER holds is not tuned again
 
 DATA is the public bundle data of clothing: ``bundle_intent.csv``, ``bundle_item.csv``, ``item_titles.csv``,
-``item_categories.csv``, ``session_bundle.csv``. A bundle's intent is the query, its items answer it; bundles are split
-into 60% train, 20% validation, 20% test. Half of them share two items or more with another bundle of their session: with
---by_session whole sessions are split (into a FOLDER of its own). All items are ranked. Everything is chosen on validation
-by NDCG@10: for TF-IDF and BM25 the text (title, or title and categories) and the settings, for the text encoders the
-share of a product's own text against its categories' and the share of the graph (categories that training bundles hold
-together), the epoch, and the strategy. Intervals: bootstrap over bundles, of differences paired. "new words" are the test
-queries whose words no training query has as a whole.
+``item_categories.csv``, ``session_bundle.csv``. A bundle's intent is the query, its items answer it; bundles are
+split into 60% train, 20% validation, 20% test. Half of them share two items or more with another bundle of their
+session: with --by_session whole sessions are split (into a FOLDER of its own). All items are ranked. Everything is
+chosen on validation by NDCG@10: for TF-IDF and BM25 the text (title, or title and categories) and the settings, for
+the text encoders the share of a product's own text against its categories' and the share of the graph (categories
+that training bundles hold together), the epoch, and the strategy. Intervals: bootstrap over bundles, of differences
+paired. "new words" are the test queries whose words no training query has as a whole.
 """
 
 from __future__ import annotations
