@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from data.dataset import Dataset
-from data.histories import Histories, read_frame
+from data.histories import OPTIONAL, REQUIRED, Histories, read_frame
 from data.log import Log
 from data.lookup import positions
 from errors import InputError
@@ -73,7 +73,7 @@ def from_histories(dataset: Dataset, cutoff: int, path: Path) -> People:
         InputError: the file cannot be read, lacks a column, or a row is wrong: an id that is no text, a product that
             the data do not know, a period at or after the cut-off.
     """
-    frame = read_frame(path)
+    frame = read_frame(path, REQUIRED, OPTIONAL, "histories")
     for name in ("user_id", "product_id"):
         refuse_other_than_text(frame[name], path)
     read = Histories.read(frame, dataset)
