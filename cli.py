@@ -24,6 +24,9 @@ commands:
   taxonomy         derive categories from what describes the products, for a shop that has none
   export           write what a run learnt for other programs: embeddings, retrieval vectors
   recommend RUN    the next categories of users, and the products in them
+  search RUN TEXT  products from several categories for a text
+  bundle RUN       products that go together, from a product or a basket
+  tune-queries     tune the text encoder for search, from pairs of a query and a product
   kg VERB          the knowledge graph: load, sync, query, queries, schema, export, import, write-back
 
 `crossaisle COMMAND --help` lists all settings."""
@@ -170,6 +173,62 @@ def _recommend(given: list[str]) -> int:
         return 0
 
     return explained(run, "crossaisle recommend --help lists all settings.")
+
+
+def _search(given: list[str]) -> int:
+    """Products from several categories for a text, blended with a user's interest."""
+    from recommend.search_options import add_options
+
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    keep_freed_memory()
+    parser = _store_parser("crossaisle search", _search.__doc__)
+    add_options(parser)
+
+    def run() -> int:
+        parsed = parser.parse_args(given)
+        from recommend.search_commands import search
+
+        search(parser.instantiate(parsed))
+        return 0
+
+    return explained(run, "crossaisle search --help lists all settings.")
+
+
+def _bundle(given: list[str]) -> int:
+    """Products that go together across categories, from a product or a basket."""
+    from recommend.bundle_options import add_options
+
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    keep_freed_memory()
+    parser = _store_parser("crossaisle bundle", _bundle.__doc__)
+    add_options(parser)
+
+    def run() -> int:
+        parsed = parser.parse_args(given)
+        from recommend.bundle_commands import bundle
+
+        bundle(parser.instantiate(parsed))
+        return 0
+
+    return explained(run, "crossaisle bundle --help lists all settings.")
+
+
+def _tune_queries(given: list[str]) -> int:
+    """Tune the text encoder for search, from pairs of a query and a product that answers it."""
+    from recommend.search_options import add_tuning_options
+
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    parser = ArgumentParser(prog="crossaisle tune-queries", description=_tune_queries.__doc__, exit_on_error=False)
+    add_tuning_options(parser)
+
+    def run() -> int:
+        parsed = parser.parse_args(given)
+        from recommend.query_commands import tune_queries
+
+        tune_queries(parser.instantiate(parsed))
+        return 0
+
+    return explained(run, "crossaisle tune-queries --help lists all settings.")
 
 
 # -- crossaisle kg -------------------------------------------------------------------------------------------
@@ -419,6 +478,9 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "taxonomy": _taxonomy,
     "export": _export_run,
     "recommend": _recommend,
+    "search": _search,
+    "bundle": _bundle,
+    "tune-queries": _tune_queries,
     "kg": _kg,
 }
 

@@ -63,3 +63,34 @@ def test_times_of_lists(recommender, monkeypatch, capsys):
     shown = capsys.readouterr().out
     assert "all 60 users, products" in shown
     assert "load the run" in shown
+
+
+def test_short_histories(loaded, finished, capsys):
+    bench = benchmark("cold_start")
+    found = bench.measure_short(loaded)
+    test = json.loads((finished.folder / "metrics.json").read_text())
+    few = test["by_activity"]["category"]["crossaisle"]["0–3"]
+    whole = found.get("at most 3 baskets")
+    assert (whole["sizes"]["users"] if whole else 0) == few["users"]
+    nothing = found["no history"]["ndcg@20"]
+    assert nothing["popularity"] == pytest.approx(test["test"]["category"]["popularity"]["ndcg@20"])
+    history = bench.last_baskets(loaded.scorer.cutoff.history, 2)
+    assert bench.basket_counts(history).max() == 2
+    bench.show_short(found, Console(width=200))
+    assert "last 3 baskets" in capsys.readouterr().out
+
+
+def test_cold_items_are_ranked_among_themselves(loaded, capsys):
+    bench = benchmark("cold_start")
+    with pytest.raises(bench.InputError, match="this run withholds nothing"):
+        bench.withheld(loaded)
+    run, task, step = bench.pretended(loaded)
+    sold = run.scorer.cutoff.history.counts(run.dataset.catalogue.below.of_product)
+    assert step == 0
+    assert sold[:, task.items].nnz == 0
+    assert task.wanted.any()
+    found = bench.measure_cold(run, task, step)
+    assert set(found["difference"]) == set(found["ndcg@20"]) - {bench.OURS}
+    assert all(0 < value <= 1 for value in found["ndcg@20"].values())
+    bench.show_cold(found, "withheld", Console(width=200))
+    assert f"of {len(task.items)} items by {len(task.users)} users" in capsys.readouterr().out
