@@ -18,7 +18,8 @@ class EvidenceConfig:
         half_life: half-life of the recency weights, in sevenths of the horizon.
         store_windows: windows of the store-relative popularity, in sevenths of the horizon.
         ease_regularisation: λ of EASE; every λ is used with every weighting of the history.
-        neighbours: number of nearest users.
+        neighbours: number of nearest users, by the categories that they bought.
+        product_neighbours: numbers of nearest users, by the products that they bought.
     """
 
     horizon: int = 7
@@ -29,6 +30,7 @@ class EvidenceConfig:
     store_windows: list[int] = field(default_factory=lambda: [8, 52])
     ease_regularisation: list[float] = field(default_factory=lambda: [500.0, 2000.0])
     neighbours: int = 100
+    product_neighbours: list[int] = field(default_factory=lambda: [300, 100])
 
     def periods(self, sevenths: int) -> int:
         """A window in periods, at least 1."""

@@ -42,6 +42,7 @@ class InterestEvidence:
         self.config, self.cutoff, self.level = config, cutoff, level
         log = dataset.log.before(cutoff)
         self._parents = _parent_shares(dataset, level, above)
+        self._products = sp.eye_array(len(dataset.catalogue.product_ids), dtype=np.float32, format="csr")
         self._start = int(log.time[0]) if len(log) else cutoff
         self._n_stores = int(dataset.log.store.max(initial=-1)) + 1
         self._fit_cooccurrence(log)
@@ -74,7 +75,12 @@ class InterestEvidence:
             "cosine_normalised": cosine / (cosine.sum(axis=0, keepdims=True) + 1e-6),
         }
         self._users = UserProfiles(variants["log"], log.n_active)
+        self._shoppers = UserProfiles(self._of_products(log), log.n_active)
         self._bought = variants["binary"]
+
+    def _of_products(self, history: Log) -> sp.csr_array:
+        """log(1 + lines) of each product, CSR of shape (users, products)."""
+        return map_values(history.counts(self._products), np.log1p)
 
     def profiles(self) -> FloatArray:
         """Each category's cosine with all categories, centred and of length 4, shape (categories, categories)."""
@@ -201,6 +207,7 @@ class InterestEvidence:
         """Names of the last axis of `pairs`."""
         names = [f"ease_{name}_{strength:g}" for name, strength in self._ease]
         names += [*self._cosine, "cosine_max", "neighbours"]
+        names += [f"product_neighbours_{k}" for k in self.config.product_neighbours]
         names += [f"store_{window}" for window in self.config.store_windows[: len(self._store_lift)]]
         if self._parents is not None:
             names += ["parent_share", "parent_recent_share", "parent_lines", "parent_breadth"]
@@ -222,12 +229,19 @@ class InterestEvidence:
         out.append(_max_similarity(variants["binary"], self._cosine["cosine"]))
         neighbours = nearest(self._users.similarity(variants["log"], rows), self.config.neighbours)
         out.append(_log((neighbours @ self._bought).toarray()))
+        out += self._product_neighbours(history, rows)
         half_life = self.config.periods(self.config.half_life)
         mix = store_mix(history, self._n_stores, self.cutoff, half_life) if self._store_lift else None
         out += [mix @ lift for lift in self._store_lift if mix is not None]
         if self._parents is not None:
             out += self._affinity(variants)
         return np.stack([np.asarray(column, dtype=np.float32) for column in out], axis=2)
+
+    def _product_neighbours(self, history: Log, rows: npt.NDArray[np.int64]) -> list[FloatArray]:
+        """What the users who bought the same products bought, the nearest so many: log(1 + Σ_v s_uv [v bought c])."""
+        similarity = self._shoppers.similarity(self._of_products(history), rows)
+        kept = [nearest(similarity, k) for k in self.config.product_neighbours]
+        return [np.log1p((weights @ self._bought).toarray()) for weights in kept]
 
     def _affinity(self, variants: dict[str, sp.csr_array]) -> list[FloatArray]:
         """What the user does in the category's parents: share, recent share, lines, breadth."""

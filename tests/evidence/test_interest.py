@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 
 from evidence.config import EvidenceConfig
 from evidence.interest import InterestEvidence
@@ -117,7 +118,24 @@ def test_a_stranger_with_the_same_history_differs_by_neighbours_alone(shop, evid
     history = asked(shop, users)
     known, stranger = evidence.pairs(history, users), evidence.pairs(history, np.full(3, -1))
     for i, name in enumerate(evidence.pair_names):
-        assert np.array_equal(known[..., i], stranger[..., i]) == (name != "neighbours"), name
+        assert np.array_equal(known[..., i], stranger[..., i]) == ("neighbours" not in name), name
+
+
+def test_neighbours_by_products_are_those_made_by_hand(shop):
+    nearest = EvidenceConfig(horizon=6, product_neighbours=[4])
+    evidence = InterestEvidence(shop, shop.catalogue.interest, shop.catalogue.above, CUTOFF, nearest)
+    log = shop.log.before(CUTOFF)
+    bought = log.counts(sp.eye_array(len(shop.catalogue.product_ids), dtype=np.float32, format="csr")).toarray()
+    idf = np.log((1 + log.n_active) / (1 + (bought > 0).sum(axis=0)))
+    profiles = np.log1p(bought) * idf
+    profiles /= np.maximum(np.linalg.norm(profiles, axis=1, keepdims=True), 1e-6)
+    users = np.array([40, 3])
+    alike = profiles[users] @ profiles.T
+    alike[[0, 1], users] = 0
+    alike[alike < np.sort(alike, axis=1)[:, [-4]]] = 0
+    wanted = np.log1p(alike @ (log.counts(shop.catalogue.interest.of_product).toarray() > 0))
+    found = evidence.pairs(asked(shop, users), users)[..., evidence.pair_names.index("product_neighbours_4")]
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_a_user_without_history(shop, evidence):
