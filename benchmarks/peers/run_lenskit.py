@@ -44,8 +44,16 @@ def train(given: Path, out: Path, settings: dict, seed: int) -> None:
         found[user] = np.where(known, scores, scores[known].min(initial=0) - 1)
     seconds = perf_counter() - started
     np.save(out / "scores.npy", found)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    (out / "cost.json").write_text(json.dumps({"seconds": seconds, "peak_mb": peak}))
+    (out / "cost.json").write_text(json.dumps({"seconds": seconds, "peak_mb": peak_mb()}))
+
+
+def peak_mb() -> float:
+    """Peak memory of this program; on Linux `ru_maxrss` would count the one that started it as well."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    (line,) = (line for line in status.read_text().splitlines() if line.startswith("VmHWM:"))
+    return int(line.split()[1]) / 1024
 
 
 if __name__ == "__main__":
