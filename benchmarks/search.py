@@ -37,6 +37,7 @@ from encoders.text import TextEncoder
 from encoders.text_bank import TextBank
 from encoders.text_cache import FrozenCache
 from encoders.text_config import TextConfig
+from evaluation import metrics
 from evaluation import queries as measured
 from evaluation.bootstrap import bootstrap
 from evaluation.ranking import tie_order
@@ -99,7 +100,9 @@ class Shop:
 
     def ndcg(self, part: str, scores: FloatArray) -> float:
         """Mean NDCG@10."""
-        return float(self.figures(part, measured.first(scores, self.ties))["ndcg@10"].mean())
+        relevant = self.parts[part].relevant
+        hits = metrics.hits(measured.first(scores, self.ties, 10), relevant)
+        return float(metrics.ndcg(hits, metrics.n_targets(relevant), 10).mean())
 
     def figures(self, part: str, lists: np.ndarray) -> pd.DataFrame:
         """Figures of each query's list."""

@@ -162,7 +162,7 @@ class GroupCap(Reranker):
     def _choose(self, candidates: Candidates, k: int) -> IntArray:
         most = max(1, round(k ** (1 - self.diversity)))
         order = np.argsort(candidates.groups, kind="stable")
-        begin = np.flatnonzero(np.diff(candidates.groups[order], prepend=-1))
+        begin = np.flatnonzero(np.diff(candidates.groups[order], prepend=-2))  # −1: without a group
         nth = np.empty(len(order), dtype=np.int64)
         nth[order] = np.arange(len(order)) - np.repeat(begin, np.diff(np.append(begin, len(order))))
         return np.argsort(nth // most, kind="stable")[:k]

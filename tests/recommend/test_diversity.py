@@ -141,3 +141,10 @@ def test_every_reranker_has_its_contract():
     assert [reranker(name, 0.3).name for name in RERANKERS] == list(RERANKERS)
     with pytest.raises(InputError, match="mmr, dpp"):
         reranker("best", 0.3)
+
+
+def test_a_cap_counts_what_has_no_group_as_one_group():
+    groups = np.array([-1, -1, 0, -1, 0])
+    none = np.zeros((5, 1), dtype=np.float32)
+    some = Candidates(np.arange(5, 0, -1, dtype=np.float32), none, groups, groups, np.zeros(1))
+    assert reranker("cap", 1.0).rerank(some, 4).tolist() == [0, 2, 1, 4]
