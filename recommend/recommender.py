@@ -300,6 +300,7 @@ class Recommender:
         *,
         per: str = "",
         variety: float = VARIETY,
+        popularity: float = 1.0,
         filters: Filters = EVERYTHING,
     ) -> pd.DataFrame:
         """Sets of products that go together (`recommend.sets`, `recommend.bundles.BundleWish`).
@@ -311,6 +312,7 @@ class Recommender:
             budget: most that all of it may cost; None: any.
             per: one product of each node of this level; "": of the interest level; ``none``: no such limit.
             variety: 0 … 1, of the products in it.
+            popularity: 0 … 1, how much it counts what is in many baskets.
             filters: what may be added.
 
         Returns:
@@ -321,7 +323,7 @@ class Recommender:
         Raises:
             InputError: no bundle can be built, or an argument is wrong.
         """
-        begun, wish = beginnings(anchor, basket), BundleWish(size, budget, per, variety)
+        begun, wish = beginnings(anchor, basket), BundleWish(size, budget, per, variety, popularity)
         self._rejects = rejects = Rejects()
         self._note_stock(filters, rejects)
         return self.bundler.frame(begun, wish, filters, rejects)
