@@ -26,7 +26,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
 
-from evaluation.bootstrap import bootstrap
+from evaluation.bootstrap import bootstrap, user_means
 from evaluation.calibration import binned
 from kg.config import StoreConfig
 from recommend.strength import KINDS, METHODS, Outcomes, Strength, fit, outcomes
@@ -138,9 +138,7 @@ def _spends(
 
 def _difference(user: npt.NDArray[np.int64], one: FloatArray, other: FloatArray) -> str:
     """Mean over users of each user's mean difference."""
-    number = np.bincount(user)
-    per_user = np.bincount(user, one - other)[number > 0] / number[number > 0]
-    (found,) = bootstrap(per_user, resamples=2000)
+    (found,) = bootstrap(user_means(user, one - other), resamples=2000)
     return f"{found.mean:+.5f} ({found.low:+.5f} to {found.high:+.5f})"
 
 

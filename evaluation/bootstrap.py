@@ -51,6 +51,18 @@ def bootstrap(values: npt.NDArray[np.float64], resamples: int = 10_000, seed: in
     return _intervals(table.mean(axis=0), _resampled_means(table, resamples, np.random.default_rng(seed)))
 
 
+def user_means(user: npt.NDArray[np.int64], values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Each user's mean of several values, for `bootstrap`, shape (users with a value,).
+
+    Args:
+        user: row of each value's user, shape (n,).
+        values: shape (n,).
+    """
+    number = np.bincount(user)
+    total = np.bincount(user, values)
+    return np.asarray(total[number > 0] / number[number > 0])
+
+
 def bootstrap_windows(values: npt.NDArray[np.float64], resamples: int = 10_000, seed: int = 0) -> list[Interval]:
     """Percentile intervals of means over several windows, by resampling users with all their windows.
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from evaluation import bootstrap as module
-from evaluation.bootstrap import Crossed, bootstrap, crossed
+from evaluation.bootstrap import Crossed, bootstrap, crossed, user_means
 
 
 def test_agrees_with_the_normal_interval_of_a_large_sample():
@@ -85,3 +85,8 @@ def test_crossed_needs_a_pair():
     nothing = np.zeros(0, dtype=np.int64)
     with pytest.raises(ValueError, match="at least one pair"):
         crossed(Crossed(nothing, nothing, nothing.astype(float)), np.zeros((0, 1)), "both")
+
+
+def test_a_user_counts_once_however_many_values_they_have():
+    user, values = np.array([2, 0, 2, 2]), np.array([1.0, 5.0, 2.0, 6.0])
+    np.testing.assert_allclose(user_means(user, values), [5.0, 3.0])

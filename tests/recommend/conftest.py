@@ -6,7 +6,7 @@ import pytest
 
 from kg.config import StoreConfig
 from recommend import Recommender
-from training.loaded import load_run
+from training.loaded import load_chosen, load_run
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +23,9 @@ def loaded(finished, store):
 def recommender(loaded):
     """A recommender of its own for each test, since `update` changes it."""
     return Recommender(loaded)
+
+
+@pytest.fixture(scope="session")
+def chosen(finished, store):
+    """The run as validation chose it, at the validation cut-off."""
+    return load_chosen(finished.folder, store)

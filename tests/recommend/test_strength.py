@@ -18,11 +18,6 @@ from training.loaded import load_chosen
 
 
 @pytest.fixture(scope="module")
-def chosen(finished, store):
-    return load_chosen(finished.folder, store)
-
-
-@pytest.fixture(scope="module")
 def seen(chosen):
     return outcomes(chosen.scorer, chosen.config.protocol.horizon)
 
