@@ -10,9 +10,9 @@ of the prior, EASE's λ, the shrinkage of the cosines) is chosen on the horizon 
 and weights from before that. The learnt vectors are the run's, whose final fit saw that horizon: on validation they
 flatter themselves, on test they do not.
 
-data: the public bundle data of clothing (see benchmarks/search.py), split by bundle; an item is hidden from each bundle
-of validation and test, all items are ranked; evidence: training bundles; weights: half of them, on evidence from the
-other. Texts are encoded by the frozen language model and kept in FOLDER.
+data: the public bundle data of clothing (see benchmarks/search.py), split by bundle or --by_session; an item is
+hidden from each bundle of validation and test, all items are ranked; evidence: training bundles; weights: half of
+them, on evidence from the other. Texts are encoded by the frozen language model and kept in FOLDER.
 
 Intervals: bootstrap over users (bundles), differences paired.
 """
@@ -51,11 +51,11 @@ from recommend.bundles import LATE, LEARNT_FROM, goods_of
 from recommend.sets import Goods, SetEvidence, Texts, fit, taken
 
 FIGURES = ("hit@10", "hit@50", "ndcg@10")
-PRIORS = (5.0, 20.0, 80.0)
+PRIORS = (0.2, 1.0, 5.0, 20.0, 80.0)
 SHRINKAGES = (0.0, 10.0)
 LAMBDAS = (50.0, 500.0)
 MOST_EASE, MOST_KNN = 3000, 10_000
-MOST, BATCH = 1000, 32
+MOST, BATCH = 600, 32
 OURS = "crossaisle"
 Score = Callable[[sp.csr_array], FloatArray]
 
@@ -125,21 +125,22 @@ def of_run(recommender: Recommender, most: int = MOST) -> Task:
     return Task(goods, moment(test - horizon, most // 2, 1), moment(test, most, 2), apart)
 
 
-def of_clothing(data: Path, folder: Path) -> Task:
+def of_clothing(data: Path, folder: Path, by_session: bool = False) -> Task:
     """Bundles of clothing: places in the catalogue as types, "Women > Shoes" as categories."""
-    shop = read(data)
+    shop = read(data, by_session)
     parts = {name: part.relevant for name, part in shop.parts.items()}
     bank = TextBank(TextEncoder(TextConfig(strategy="frozen")), [*shop.shelf.texts, *shop.places], FrozenCache(folder))
     words, size = normalize(bank.distinct().detach().float().cpu().numpy()), len(shop.shelf)
     inverse = bank.inverse.cpu().numpy()
     texts = {"product": Texts(words, inverse[:size]), "place": Texts(words, inverse[size:])}
     goods = Goods({"type": pd.factorize(np.array(shop.places))[0].astype(np.int64), "category": shop.category}, texts)
-    half = parts["train"].shape[0] // 2
-    first, second = parts["train"][:half], parts["train"][half:]
+    # Neighbours in the file are often bundles of the same items: halves are drawn, as the parts are.
+    drawn = np.random.default_rng(0).permutation(parts["train"].shape[0])
+    first, second = (sp.csr_array(parts["train"][np.sort(half)]) for half in np.array_split(drawn, 2))
 
     def moment(part: str, seed: int) -> Moment:
-        learnt = from_bundles(sp.csr_array(second), seed)
-        return Moment(parts["train"], None, from_bundles(parts[part], seed), sp.csr_array(first), None, learnt)
+        learnt = from_bundles(second, seed)
+        return Moment(parts["train"], None, from_bundles(parts[part], seed), first, None, learnt)
 
     return Task(goods, moment("validation", 1), moment("test", 2), None)
 
@@ -304,6 +305,7 @@ def build_arguments() -> argparse.ArgumentParser:
     run.add_argument("--most", type=int, default=MOST, help="hidden products at most")
     data = kinds.add_parser("data", help="bundles of clothing")
     data.add_argument("data", type=Path, help="their folder")
+    data.add_argument("--by_session", action="store_true", help="split sessions, not bundles")
     data.add_argument("--to", type=Path, required=True, help="where encoded texts are kept")
     return parser
 
@@ -316,7 +318,7 @@ def main(arguments: list[str] | None = None) -> int:
         store = StoreConfig(home=given.store) if given.store else None
         task = of_run(Recommender.load(given.run, store), given.most)
     else:
-        task = of_clothing(given.data, given.to)
+        task = of_clothing(given.data, given.to, given.by_session)
     show(task, measure(task), Console(highlight=False, width=None if sys.stdout.isatty() else 180))
     return 0
 

@@ -4,12 +4,13 @@
     python benchmarks/search.py DATA --to FOLDER --strategies top     one; what FOLDER holds is not tuned again
 
 DATA is the public bundle data of clothing: ``bundle_intent.csv``, ``bundle_item.csv``, ``item_titles.csv``,
-``item_categories.csv``. A bundle's intent is the query, its items answer it; bundles are split into 60% train, 20%
-validation, 20% test. All items are ranked. Everything is chosen on validation by NDCG@10: for TF-IDF and BM25 the text
-(title, or title and categories) and the settings, for the text encoders the share of a product's own text against its
-categories' and the share of the graph (categories that training bundles hold together), the epoch, and the strategy.
-Intervals: bootstrap over bundles, of differences paired. "new words" are the test queries whose words no training query
-has as a whole.
+``item_categories.csv``, ``session_bundle.csv``. A bundle's intent is the query, its items answer it; bundles are
+split into 60% train, 20% validation, 20% test. Half of them share two items or more with another bundle of their
+session: with --by_session whole sessions are split (into a FOLDER of its own). All items are ranked. Everything is
+chosen on validation by NDCG@10: for TF-IDF and BM25 the text (title, or title and categories) and the settings, for
+the text encoders the share of a product's own text against its categories' and the share of the graph (categories
+that training bundles hold together), the epoch, and the strategy. Intervals: bootstrap over bundles, of differences
+paired. "new words" are the test queries whose words no training query has as a whole.
 """
 
 from __future__ import annotations
@@ -109,8 +110,8 @@ class Shop:
         return np.asarray((self.parts[part].relevant @ self.shelf.of_product).toarray() > 0)
 
 
-def read(folder: Path, seed: int = 0) -> Shop:
-    """Read the data and split it by bundle."""
+def read(folder: Path, by_session: bool = False, seed: int = 0) -> Shop:
+    """Read the data and split it by bundle, or by the session that bundles were made of."""
     titles = pd.read_csv(folder / "item_titles.csv", dtype=str)
     said = pd.read_csv(folder / "item_categories.csv", dtype=str).set_index("item ID")["categories"]
     paths = [_paths(text) for text in said.loc[titles["item ID"]]]
@@ -124,7 +125,9 @@ def read(folder: Path, seed: int = 0) -> Shop:
     relevant = sp.csr_array((ones, (rows, columns)), shape=(len(intents), len(shelf)))
     queries = Queries(intents["intent"].tolist(), relevant)
     places = [", ".join(dict.fromkeys(" ".join(path[1:][-2:]) for path in some if len(path) > 2)) for some in paths]
-    return Shop(shelf, places, split(queries, seed=seed))
+    made = pd.read_csv(folder / "session_bundle.csv", dtype=str).set_index("bundle ID")["session ID"]
+    together = pd.factorize(made.loc[intents["bundle ID"]])[0] if by_session else None
+    return Shop(shelf, places, split(queries, seed=seed, together=together))
 
 
 def _paths(text: str) -> list[list[str]]:
@@ -316,7 +319,8 @@ def show(shop: Shop, models: dict[str, Model], ours: str, terminal: Console) -> 
     terminal.print(table)
     terminal.print(_differences(models, ours, np.ones(len(shop.parts["test"]), dtype=bool), "all test queries"))
     new = new_words(shop)
-    terminal.print(_differences(models, ours, new, f"{new.sum()} of {len(new)} test queries: new words"))
+    if new.any():
+        terminal.print(_differences(models, ours, new, f"{new.sum()} of {len(new)} test queries: new words"))
     terminal.print(_categories_table(shop, models, ours))
 
 
@@ -368,6 +372,7 @@ def build_arguments() -> argparse.ArgumentParser:
     parser.add_argument("data", type=Path, help="folder of the bundles of clothing")
     parser.add_argument("--to", type=Path, required=True, help="folder of the tuned encoders; reused where it is there")
     parser.add_argument("--strategies", nargs="*", choices=STRATEGIES, default=STRATEGIES)
+    parser.add_argument("--by_session", action="store_true", help="split sessions, not bundles")
     parser.add_argument("--epochs", type=int, default=3)
     return parser
 
@@ -376,7 +381,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Tune, measure and print."""
     warnings.filterwarnings("ignore", category=FutureWarning)
     given = build_arguments().parse_args(arguments)
-    shop = read(given.data)
+    shop = read(given.data, given.by_session)
     models, ours = measure(shop, given.to, tuple(given.strategies), given.epochs)
     show(shop, models, ours, Console(highlight=False, width=None if sys.stdout.isatty() else 200))
     return 0

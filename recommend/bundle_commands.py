@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import time
-
 import pandas as pd
 from jsonargparse import Namespace
 
-from console import say
 from kg.config import StoreConfig
 from recommend.bundles import BundleWish, beginnings
 from recommend.commands import check_format, filters_of, show_rows, tell_problems
@@ -27,13 +24,17 @@ def bundle(given: Namespace) -> pd.DataFrame:
     basket = [name.strip() for name in given.basket.split(",") if name.strip()] or None
     anchors = given.anchor or None
     beginnings(anchors, basket)
-    wish, wanted = BundleWish(given.size, given.budget, given.per, given.variety), filters_of(given)
+    wish, wanted = BundleWish(given.size, given.budget, given.per, given.variety, given.popularity), filters_of(given)
     recommender = Recommender.load(given.run, None if given.store == StoreConfig() else given.store)
-    begin = time.perf_counter()
-    weights = recommender.bundler.model.weights
-    say("bundles", f"{len(weights)} weights learnt from baskets in {time.perf_counter() - begin:.1f} s")
     found = recommender.bundle(
-        anchors, basket, wish.size, wish.budget, per=wish.per, variety=wish.variety, filters=wanted
+        anchors,
+        basket,
+        wish.size,
+        wish.budget,
+        per=wish.per,
+        variety=wish.variety,
+        popularity=wish.popularity,
+        filters=wanted,
     )
     tell_problems(recommender.problems, given.out)
     show_rows(found, given.out, "bundles", told(found))

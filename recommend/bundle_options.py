@@ -18,5 +18,6 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--budget", type=float | None, default=None, help="most that a bundle may cost")
     parser.add_argument("--per", default="", help="one product of each category (default), type, or none: no limit")
     parser.add_argument("--variety", type=float, default=0.2, help="0 to 1, of the products in a bundle")
+    parser.add_argument("--popularity", type=float, default=1.0, help="0 to 1: how much what is in many baskets counts")
     parser.add_argument("--out", type=Path | None, default=None, help=".csv, .json or .parquet; default: the terminal")
     add_filters(parser, owned=None)

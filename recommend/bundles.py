@@ -47,20 +47,24 @@ class BundleWish:
         per: one product of each ``category`` (name of a level), or ``none``: as many as there are.
         variety: d, 0 … 1: each product has the largest (1 − d) · relevance − d · cosine to its nearest in the bundle
             (MMR, Carbonell and Goldstein 1998), by the fusion's vectors.
+        popularity: 0 … 1, how much of the weight of what is popular counts: 1 completes real baskets best, less
+            brings what goes with these products rather than what is in most baskets.
     """
 
     size: int = 4
     budget: float | None = None
     per: str = ""
     variety: float = VARIETY
+    popularity: float = 1.0
 
     def __post_init__(self) -> None:
         if self.size < 2:
             raise InputError(f"size is {self.size}", where="size", remedy="Give 2 or more.")
         if self.budget is not None and not self.budget > 0:
             raise InputError(f"budget is {self.budget:g}", where="budget", remedy="Give more than 0.")
-        if not 0 <= self.variety <= 1:
-            raise InputError(f"variety is {self.variety:g}", where="variety", remedy="Give a number from 0 to 1.")
+        for name, value in (("variety", self.variety), ("popularity", self.popularity)):
+            if not 0 <= value <= 1:
+                raise InputError(f"{name} is {value:g}", where=name, remedy="Give a number from 0 to 1.")
 
 
 def goods_of(run: LoadedRun, vectors: FloatArray) -> Goods:
@@ -244,7 +248,7 @@ class Bundler:
             open_ &= self._affordable(open_, left, wish.size - place)
             if not open_.any():
                 break
-            best, score = self._best(whole, np.array(chosen), open_, wish.variety)
+            best, score = self._best(whole, np.array(chosen), open_, wish)
             chosen.append(best)
             scores.append(score)
             left -= self.prices[best] if np.isfinite(left) else 0
@@ -259,13 +263,14 @@ class Bundler:
         enough = prices <= left - (places - 1) * cheapest
         return np.asarray(enough if (enough & candidates).any() else prices <= left)
 
-    def _best(self, whole: sp.csr_array, chosen: IntArray, candidates: Mask, variety: float) -> tuple[int, float]:
-        scores = np.where(candidates, self.model.scores(whole)[0], -np.inf).astype(np.float32)
+    def _best(self, whole: sp.csr_array, chosen: IntArray, candidates: Mask, wish: BundleWish) -> tuple[int, float]:
+        plain = self.model.less_popular(wish.popularity).scores(whole)[0]
+        scores = np.where(candidates, plain, -np.inf).astype(np.float32)
         pool = top_k(scores, POOL, self._ties)
         span = float(scores[pool[0]] - scores[pool[-1]]) or 1.0
         assert self.goods.vectors is not None
         near = (self.goods.vectors[pool] @ self.goods.vectors[chosen].T).max(axis=1)
-        worth = (1 - variety) * (scores[pool] - scores[pool[-1]]) / span - variety * near
+        worth = (1 - wish.variety) * (scores[pool] - scores[pool[-1]]) / span - wish.variety * near
         best = int(pool[np.argmax(worth)])
         return best, float(scores[best] - logsumexp(scores[candidates]))
 

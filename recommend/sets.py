@@ -88,7 +88,8 @@ class Together:
         some = slice(None) if nodes is None else nodes
         rest = self.prior * np.asarray(scaled.sum(axis=1)).reshape(-1, 1)
         found = np.maximum(both[:, some].toarray(), 0) / self.share[some]
-        return np.asarray(np.log(found + rest), dtype=np.float32)
+        there = rest > 0  # a set of which nothing has a node says nothing
+        return np.asarray(np.where(there, np.log(np.where(there, found + rest, 1)), 0), dtype=np.float32)
 
 
 class SetEvidence:
@@ -182,6 +183,11 @@ class SetModel:
         for name, weight in zip(self.evidence.names, self.weights, strict=True):
             total += weight * self.evidence.one(name, shares)
         return total
+
+    def less_popular(self, share: float) -> SetModel:
+        """With so much of the weight of what is popular."""
+        scale = np.where(np.array(self.evidence.names) == "popular", np.float32(share), np.float32(1))
+        return replace(self, weights=self.weights * scale)
 
     def at(self, evidence: SetEvidence) -> SetModel:
         """The same weights on evidence of another moment."""

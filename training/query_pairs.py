@@ -11,9 +11,10 @@ import numpy.typing as npt
 import pandas as pd
 import scipy.sparse as sp
 
+from data.histories import read_frame
 from data.lookup import positions
 from data.rejects import Rejects
-from data.sources.files import Reader, as_text
+from data.sources.files import as_text
 from errors import InputError
 
 IntArray = npt.NDArray[np.int64]
@@ -88,24 +89,30 @@ class Queries:
         return len(self.texts)
 
 
-def split(queries: Queries, shares: tuple[float, float] = (0.2, 0.2), seed: int = 0) -> dict[str, Queries]:
+def split(
+    queries: Queries, shares: tuple[float, float] = (0.2, 0.2), seed: int = 0, together: IntArray | None = None
+) -> dict[str, Queries]:
     """Train, validation and test, drawn by query.
 
     Args:
         queries: all of them.
         shares: of validation and test.
         seed: of the draw.
+        together: number of a group for each query, shape (queries,); whole groups are drawn. None: each on its own.
 
     Raises:
         InputError: too few queries for a part to have one.
     """
-    order = np.random.default_rng(seed).permutation(len(queries))
-    validation, test = (round(share * len(queries)) for share in shares)
-    parts = np.split(order, [len(queries) - validation - test, len(queries) - test])
+    groups = np.arange(len(queries)) if together is None else np.unique(together, return_inverse=True)[1]
+    number = int(groups.max(initial=-1)) + 1
+    order = np.random.default_rng(seed).permutation(number)
+    validation, test = (round(share * number) for share in shares)
+    drawn = np.split(order, [number - validation - test, number - test])
+    parts = [np.flatnonzero(np.isin(groups, some)) for some in drawn]
     if min(map(len, parts)) == 0:
         remedy = "Give more of them."
         raise InputError(f"{len(queries)} queries are too few to split", where="pairs", remedy=remedy)
-    return {name: queries.some(np.sort(rows)) for name, rows in zip(PARTS, parts, strict=True)}
+    return {name: queries.some(rows) for name, rows in zip(PARTS, parts, strict=True)}
 
 
 def read_shelf(path: Path) -> Shelf:
@@ -114,7 +121,7 @@ def read_shelf(path: Path) -> Shelf:
     Raises:
         InputError: the file or a column is missing, or a product is there twice.
     """
-    frame = _frame(path, ["product_id", "text"], ["category"])
+    frame = read_frame(path, ["product_id", "text"], ["category"], "products")
     ids = as_text(frame["product_id"])
     if ids.duplicated().any():
         lost = ids[ids.duplicated()].iloc[0]
@@ -137,7 +144,7 @@ def read_queries(path: Path, shelf: Shelf, rejects: Rejects) -> Queries:
     Raises:
         InputError: the file or a column is missing, or no row can be used.
     """
-    frame = _frame(path, ["query", "product_id"], ["query_id"])
+    frame = read_frame(path, ["query", "product_id"], ["query_id"], "pairs")
     frame["query"] = as_text(frame["query"]).fillna("").str.strip()
     frame = rejects.drop(frame, frame["query"] == "", "pairs", "query", "the query is empty")
     product = positions(as_text(frame["product_id"]), shelf.ids)
@@ -155,11 +162,3 @@ def read_queries(path: Path, shelf: Shelf, rejects: Rejects) -> Queries:
 def _ones(pairs: list[tuple[int, int]], shape: tuple[int, int]) -> sp.csr_array:
     rows, columns = np.array(pairs, dtype=np.int64).reshape(-1, 2).T
     return sp.csr_array((np.ones(len(rows), dtype=np.float32), (rows, columns)), shape=shape)
-
-
-def _frame(path: Path, required: list[str], optional: list[str]) -> pd.DataFrame:
-    if not path.is_file():
-        raise InputError("no such file", where=str(path), remedy=f"Give a file with columns {', '.join(required)}.")
-    reader = Reader(path.parent)
-    there = reader.columns(path.name)
-    return reader.read(path.name, required + [name for name in optional if name in there]).reset_index(drop=True)

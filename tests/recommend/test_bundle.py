@@ -91,6 +91,16 @@ def test_variety_sets_products_apart(recommender):
     assert likeness(0.9) < likeness(0.0)
 
 
+def test_what_is_popular_can_count_less(recommender):
+    popular, index = recommender.bundler.model.evidence.popular, recommender.dataset.catalogue.product_index
+
+    def mean(share):
+        found = recommender.bundle(products(recommender, 3, 90, 200), size=6, popularity=share)
+        return popular[index.get_indexer(pd.Index(found.loc[found["added"] > 0, "item_id"]))].mean()
+
+    assert mean(0.0) < mean(1.0)
+
+
 def test_filters_hold(recommender):
     stock = products(recommender, *range(0, 240, 5))
     found = recommender.bundle(products(recommender, 3), size=5, filters=Filters(stock=stock))
@@ -116,6 +126,7 @@ def test_bundles_that_fail_are_told_and_the_others_built(recommender):
         ({"budget": 0}, "budget is 0"),
         ({"budget": 0.001}, "budget is 0.00"),
         ({"variety": 2}, "variety is 2"),
+        ({"popularity": -1}, "popularity is -1"),
         ({"per": "shelf"}, "there is no level 'shelf'"),
         ({"filters": Filters(price_from=1e9)}, "leave no product"),
     ],

@@ -27,6 +27,11 @@ def test_what_is_together_by_hand():
     np.testing.assert_allclose(found[0], wanted, rtol=1e-5)
 
 
+def test_a_set_without_a_node_says_nothing():
+    held = sp.csr_array(np.array([[1, 1], [1, 0]], dtype=np.float32))
+    assert Together(held).of(sp.csr_array((1, 2), dtype=np.float32)).tolist() == [[0, 0]]
+
+
 @pytest.fixture
 def planted():
     """Product i of 8 goes with product i + 8; every other product is drawn."""
