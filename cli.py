@@ -26,6 +26,8 @@ commands:
   recommend RUN    the next categories of users, and the products in them
   search RUN TEXT  products from several categories for a text
   bundle RUN       products that go together, from a product or a basket
+  explain RUN      why an item is suggested to a user
+  calibrate RUN    probabilities and expected spends for its lists, from the validation window
   tune-queries     tune the text encoder for search, from pairs of a query and a product
   kg VERB          the knowledge graph: load, sync, query, queries, schema, export, import, write-back
 
@@ -211,6 +213,40 @@ def _bundle(given: list[str]) -> int:
         return 0
 
     return explained(run, "crossaisle bundle --help lists all settings.")
+
+
+def _explain(given: list[str]) -> int:
+    """Why an item is suggested to a user: purchases, parts of the score, paths in the graph."""
+    from recommend.explain_options import add_options
+
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    keep_freed_memory()
+    parser = _store_parser("crossaisle explain", _explain.__doc__)
+    add_options(parser)
+
+    def run() -> int:
+        parsed = parser.parse_args(given)
+        from recommend.explain_commands import explain
+
+        explain(parser.instantiate(parsed))
+        return 0
+
+    return explained(run, "crossaisle explain --help lists all settings.")
+
+
+def _calibrate(given: list[str]) -> int:
+    """Fit probabilities and expected spends on a run's validation window; its lists of categories then tell them."""
+    from recommend.calibrate import add_options, calibrate
+
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    parser = _store_parser("crossaisle calibrate", _calibrate.__doc__)
+    add_options(parser)
+
+    def run() -> int:
+        calibrate(parser.instantiate(parser.parse_args(given)))
+        return 0
+
+    return explained(run, "crossaisle calibrate --help lists all settings.")
 
 
 def _tune_queries(given: list[str]) -> int:
@@ -480,6 +516,8 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "recommend": _recommend,
     "search": _search,
     "bundle": _bundle,
+    "explain": _explain,
+    "calibrate": _calibrate,
     "tune-queries": _tune_queries,
     "kg": _kg,
 }

@@ -1,13 +1,16 @@
 """How well a finished run does where little is known: types and products never sold, users with few baskets.
 
     python benchmarks/cold_start.py withheld RUN      RUN trained with, say, --data.withhold 0.1
+    python benchmarks/cold_start.py pretended RUN     types taken out of all that is counted, once RUN is trained
     python benchmarks/cold_start.py never_sold RUN    products that nobody bought before the test cut-off
     python benchmarks/cold_start.py short RUN         users cut to their last 0, 1, 2, 3 baskets; those with at most 3
 
 NDCG@20 with the differences of ours to each baseline and their 95% intervals. Cold items are ranked among themselves,
 for users who buy one of them from a category that they never bought from; intervals by user, by item, and by both
-(pigeonhole bootstrap). In ``short`` all candidates and targets stay those of the whole history, only what the scorers
-see of it is cut; windows and λ of the baselines are chosen on the validation cut-off, for each group by itself.
+(pigeonhole bootstrap). ``withheld`` is the whole test: nothing has ever met the types. For ``pretended`` the weights
+have; histories, evidence and co-purchases at the test cut-off have not, and any run will do. In ``short`` all
+candidates and targets stay those of the whole history, only what the scorers see of it is cut; windows and λ of the
+baselines are chosen on the validation cut-off, for each group by itself.
 """
 
 from __future__ import annotations
@@ -46,10 +49,11 @@ from files import write_json
 from kg.config import StoreConfig
 from training import build
 from training.cold import ColdScorer, ColdView
-from training.cold_fit import cold_cutoffs, fit_heads
+from training.cold_fit import chosen, cold_cutoffs, fit_heads, without_items
 from training.config import TrainConfig
 from training.cutoffs import Chain
 from training.loaded import LoadedRun, load_run
+from training.scorer import CrossAisleScorer
 from training.texts import unit_texts
 
 OURS, PLAIN = "crossaisle", "crossaisle without the cold head"
@@ -64,8 +68,8 @@ FEW = 3
 # -- items without a history ---------------------------------------------------------------------------------
 
 
-def withheld(run: LoadedRun) -> tuple[ColdTask, int]:
-    """The items that the run's data withhold, and the step that they are the children of.
+def withheld(run: LoadedRun) -> tuple[LoadedRun, ColdTask, int]:
+    """The run, the task of the items that its data withhold, and the step that they are the children of.
 
     Raises:
         InputError: the run was trained on all purchases.
@@ -78,17 +82,44 @@ def withheld(run: LoadedRun) -> tuple[ColdTask, int]:
     problem = Problem(run.dataset, chain.levels[0], cutoff)
     items = np.sort(positions(withheld_nodes(run.dataset.tables, config), problem.item_ids))
     whole = load(replace(config, withhold=0.0))
-    return ColdTask.of(problem, items, run.config.protocol.horizon, whole), 0
+    return run, ColdTask.of(problem, items, run.config.protocol.horizon, whole), 0
 
 
-def never_sold(run: LoadedRun) -> tuple[ColdTask, int]:
-    """Products in a category that nobody bought before the test cut-off, and their step; at most 2,000, seeded."""
+def pretended(run: LoadedRun) -> tuple[LoadedRun, ColdTask, int]:
+    """A tenth of the types (or products, where there are none) taken out of a run's data at its test cut-off.
+
+    Returns:
+        The run with what is left, the task, and the step.
+    """
+    chain, cutoff, config = Chain.of(run.dataset), run.scorer.cutoff, run.config
+    items = chosen(chain.parents[0], config.cold, [config.seed, cutoff.time])
+    without = without_items(run.dataset, chain.levels[0], items)
+    module = run.scorer.module
+    graph = cutoff.graph.without_purchases(module.model.shape.steps[0].label, items)
+    left = build.cutoff(config, without, Chain.of(without), cutoff.time, graph)
+    task = ColdTask.of(Problem(without, chain.levels[0], cutoff.time), items, config.protocol.horizon, run.dataset)
+    return replace(run, dataset=without, scorer=CrossAisleScorer(module, left)), task, 0
+
+
+def never_sold(run: LoadedRun) -> tuple[LoadedRun, ColdTask, int]:
+    """The run, the task of products that nobody bought before its test cut-off (at most 2,000, seeded), and the step.
+
+    Raises:
+        InputError: there are none, or nobody buys one of them.
+    """
     chain, cutoff = Chain.of(run.dataset), run.scorer.cutoff.time
     step = len(chain.levels) - 1
     problem = Problem(run.dataset, None, cutoff)
     unsold = (buyers(problem.history, problem.of_product, cutoff) == 0) & (chain.parents[step] >= 0)
     items = np.random.default_rng(run.config.seed).permutation(np.flatnonzero(unsold))[:MOST_ITEMS]
-    return ColdTask.of(problem, np.sort(items), run.config.protocol.horizon), step
+    return run, ColdTask.of(problem, np.sort(items), run.config.protocol.horizon), step
+
+
+TASKS: dict[str, Callable[[LoadedRun], tuple[LoadedRun, ColdTask, int]]] = {
+    "withheld": withheld,
+    "pretended": pretended,
+    "never_sold": never_sold,
+}
 
 
 def measure_cold(run: LoadedRun, task: ColdTask, step: int) -> dict[str, Any]:
@@ -257,7 +288,7 @@ def build_arguments() -> argparse.ArgumentParser:
     """The command line."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("benchmarks/cold_start.py", description=__doc__, formatter_class=form)
-    parser.add_argument("what", choices=("withheld", "never_sold", "short"))
+    parser.add_argument("what", choices=(*TASKS, "short"))
     parser.add_argument("run", type=Path, help="folder of a finished run")
     parser.add_argument("--store", type=Path, help="folder of the graph store; default: the run's")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
@@ -274,7 +305,7 @@ def main(arguments: list[str] | None = None) -> int:
         found = measure_short(run)
         show_short(found, terminal)
     else:
-        task, step = withheld(run) if given.what == "withheld" else never_sold(run)
+        run, task, step = TASKS[given.what](run)
         found = measure_cold(run, task, step)
         show_cold(found, given.what.replace("_", " "), terminal)
     if given.out:

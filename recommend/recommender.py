@@ -26,7 +26,10 @@ from recommend.bundles import VARIETY, Bundler, BundleWish, beginnings
 from recommend.diversity import Reranker, reranker
 from recommend.filters import Filters
 from recommend.lists import Asked, Ranker, Wish, note_short
+from recommend.reasons import TOP, Explainer, Reasons
 from recommend.search import GRAPH, INTEREST, Blend, Searcher, checked_queries, nobody
+from recommend.strength import FILE as STRENGTH
+from recommend.strength import Strength
 from training.added import cold_scorer, with_products
 from training.loaded import LoadedRun, load_run
 from training.run import levels_of
@@ -60,6 +63,8 @@ class Recommender:
         self._rankers: dict[str, Ranker] = {}
         self._aspects: dict[str, Aspects] = {}
         self._searchers: dict[Path | None, Searcher] = {}
+        self._explains: Explainer | None = None
+        self.strength: Strength | None = None
         self._rejects = Rejects()
         self._added: npt.NDArray[np.str_] = np.empty(0, dtype=str)
 
@@ -74,7 +79,9 @@ class Recommender:
         Raises:
             InputError: the folder holds no whole run of this version, or the data are not the run's any more.
         """
+        calibrated = Path(folder) / STRENGTH
         made = cls(load_run(Path(folder), store))
+        made.strength = Strength.read(calibrated) if calibrated.exists() else None
         made.ranker(PRODUCT).encode()
         return made
 
@@ -115,7 +122,8 @@ class Recommender:
 
         Returns:
             ``user_id``, ``item_id``, ``rank`` (from 1), ``score`` (log-probability among the user's unseen
-            categories), ``name``. Users that cannot be answered stand in ``problems``.
+            categories), ``name``; where the run is calibrated (``crossaisle calibrate``) ``probability`` of a purchase
+            within the horizon and ``expected_spend``. Users that cannot be answered stand in ``problems``.
 
         Raises:
             InputError: nobody can be answered, or an argument is wrong.
@@ -178,7 +186,7 @@ class Recommender:
         found = self._reordered(level, asked, found, order, k)
         self._note_stock(filters, rejects)
         note_short(asked, found, k, rejects)
-        return ranker.frame(asked, found)
+        return self._with_strength(level, asked, found, ranker.frame(asked, found))
 
     def update(self, interactions: Given) -> None:
         """Add purchases to the histories of known users, or of new ones, who are known from then on.
@@ -325,6 +333,47 @@ class Recommender:
         """What builds bundles; the weights are learnt when first asked for."""
         return Bundler(self.run, self.history, self.aspects(PRODUCT).vectors)
 
+    # -- reasons -----------------------------------------------------------------------------------------
+
+    def explain(
+        self,
+        user: str,
+        item: str,
+        histories: Given | None = None,
+        *,
+        level: str | None = None,
+        top: int = TOP,
+        with_paths: bool = True,
+    ) -> Reasons:
+        """Why an item is suggested to a user (`recommend.reasons.Explainer`).
+
+        Args:
+            user: id of a user of the run, of ``histories``, or whom `update` brought.
+            item: id of a category, of a node below, or of a product.
+            histories: with the user's history, as of `categories`.
+            level: of the item; default: the first from the interest level down that knows the id.
+            top: purchases that are looked at in the graph, and paths, at most.
+            with_paths: whether the store is asked for paths; where it cannot be reached they are left out and told.
+
+        Raises:
+            InputError: the user or the item is unknown, or an argument is wrong.
+        """
+        _check_length("top", top)
+        self._rejects = rejects = Rejects()
+        asked = self._asked([user] if histories is None else None, histories, rejects)
+        at = np.flatnonzero(asked.user_ids == str(user))
+        if not len(at):
+            raise InputError(f"the histories name no user {user!r}", where="user", remedy="Give one of theirs.")
+        one = Asked(asked.user_ids[at], asked.rows[at], asked.history.of_users(at))
+        return self._explainer.explain(one, item, level, top, with_paths)
+
+    @property
+    def _explainer(self) -> Explainer:
+        """Of the present run, which `add_products` changes; what it encodes is kept."""
+        if self._explains is None or self._explains.run is not self.run:
+            self._explains = Explainer(self.run)
+        return self._explains
+
     # -- parts -------------------------------------------------------------------------------------------
 
     def ranker(self, level: str) -> Ranker:
@@ -387,6 +436,13 @@ class Recommender:
         if order.diversity == 0:
             return found
         return self.aspects(level).rerank(order, found, asked.history, k)
+
+    def _with_strength(self, level: str, asked: Asked, found: Rankings, frame: pd.DataFrame) -> pd.DataFrame:
+        """Lists of categories with ``probability`` and ``expected_spend``, where the run is calibrated."""
+        if self.strength is None or level != self.dataset.catalogue.interest_level:
+            return frame
+        probability, spend = self.strength.of_lists(self.run.scorer, asked.history, asked.rows, found)
+        return frame.assign(probability=probability, expected_spend=spend)
 
     def _note_stock(self, filters: Filters, rejects: Rejects) -> None:
         lost = pd.DataFrame({"product_id": filters.unknown_stock(self.dataset.catalogue)}, dtype="str")

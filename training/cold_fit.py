@@ -1,8 +1,9 @@
-"""Training of the heads for items that nobody has bought: on sold ones that are made to look unsold.
+"""Training of the heads for items that nobody has bought.
 
-Nobody can learn what becomes of unsold items from what the sold ones look like. So a share of a level's items is taken
-out of everything that is counted before a cut-off (histories, popularity, co-occurrence, co-purchases in the graph),
-and the head learns to rank them among themselves by what was bought of them after it.
+Nobody can learn what becomes of unsold items from what the sold ones look like. There are two kinds of examples at a
+cut-off. *Pretended*: a share of a level's items is taken out of everything that is counted before it (histories,
+popularity, co-occurrence, co-purchases in the graph), as if nobody had bought them. *Unsold*: what really nobody had
+bought. In both the head learns to rank the items among themselves by what was bought of them after the cut-off.
 """
 
 from __future__ import annotations
@@ -22,11 +23,12 @@ from errors import InputError
 from evaluation.cold import ColdTask
 from evaluation.ranking import batches
 from evaluation.scorer import Problem
+from evidence.popularity import buyers
 from fusion.cold import ColdHead
 from fusion.losses import unseen_softmax
 from training import build
 from training.cold import ColdView
-from training.config import ColdStartConfig, TrainConfig
+from training.config import ColdKind, ColdStartConfig, TrainConfig
 from training.cutoffs import Chain
 from training.graphs import ModelGraph
 from training.module import InterestModule
@@ -36,7 +38,7 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Examples:
-    """Users who bought items that were made to look unsold.
+    """Users who bought items that are, or were made to look, unsold.
 
     Attributes:
         parent: log p of the items' parents, −∞ where an item is no candidate, shape (n, m).
@@ -80,12 +82,29 @@ def fit_heads(
     """
     found = {}
     for step, described in enumerate(module.model.shape.steps):
-        try:
-            examples = [examples_at(config, module, dataset, (time, graphs[time]), step) for time in times]
-        except InputError:
-            continue
-        found[described.label] = fit_head(examples, config.cold, config.seed)
+        moments = [(time, graphs[time]) for time in times]
+        tried = [
+            _tried(kind, config, module, dataset, moment, step) for kind in config.cold.kinds for moment in moments
+        ]
+        examples = [one for one in tried if one is not None]
+        if examples:
+            found[described.label] = fit_head(examples, config.cold, config.seed)
     return found
+
+
+def _tried(
+    kind: ColdKind,
+    config: TrainConfig,
+    module: InterestModule,
+    dataset: Dataset,
+    moment: tuple[int, ModelGraph],
+    step: int,
+) -> Examples | None:
+    """Examples of a kind; None where nobody bought one of the items."""
+    try:
+        return examples_at(config, module, dataset, moment, step, kind)
+    except InputError:
+        return None
 
 
 def cold_cutoffs(config: TrainConfig) -> list[int]:
@@ -95,14 +114,19 @@ def cold_cutoffs(config: TrainConfig) -> list[int]:
 
 
 def examples_at(
-    config: TrainConfig, module: InterestModule, dataset: Dataset, moment: tuple[int, ModelGraph], step: int
+    config: TrainConfig,
+    module: InterestModule,
+    dataset: Dataset,
+    moment: tuple[int, ModelGraph],
+    step: int,
+    kind: ColdKind = "pretended",
 ) -> Examples:
     """What a step's head learns from at a cut-off (its time and graph).
 
     Raises:
         InputError: nobody bought one of the items that were chosen.
     """
-    view, task = pretend(config, module, dataset, moment, step)
+    view, task = (pretend if kind == "pretended" else unsold)(config, module, dataset, moment, step)
     whole = targets(dataset, task.problem.level, moment[0], config.protocol.horizon).hits
     return Examples.of(view, task, task.wanted.sum() / max(whole.nnz, 1), config.cold.users)
 
@@ -176,6 +200,31 @@ def pretend(
     hidden = graph.without_purchases(module.model.shape.steps[step].label, items)
     cutoff = build.cutoff(config, without, above, time, hidden)
     return ColdView(module, cutoff, chain, step, items, config), task
+
+
+def unsold(
+    config: TrainConfig, module: InterestModule, dataset: Dataset, moment: tuple[int, ModelGraph], step: int
+) -> tuple[ColdView, ColdTask]:
+    """A seeded choice of a step's items that nobody bought before a cut-off, and who bought them after it.
+
+    Args:
+        config: the run's.
+        module: trained.
+        dataset: the shop's data.
+        moment: time and graph of the cut-off.
+        step: whose children are chosen from.
+
+    Raises:
+        InputError: nobody bought one of the items.
+    """
+    (time, graph), chain = moment, Chain.of(dataset)
+    problem = Problem(dataset, chain.levels[step], time)
+    never = np.flatnonzero((buyers(problem.history, problem.of_product, time) == 0) & (chain.parents[step] >= 0))
+    order = np.random.default_rng([config.seed, time, step]).permutation(never)
+    items = np.sort(order[: config.cold.most_items])
+    task = ColdTask.of(problem, items, config.protocol.horizon)
+    above = Chain(chain.levels[:step], chain.parents[:step])
+    return ColdView(module, build.cutoff(config, dataset, above, time, graph), chain, step, items, config), task
 
 
 def chosen(parent: IntArray, config: ColdStartConfig, seed: Sequence[int]) -> IntArray:

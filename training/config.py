@@ -19,6 +19,8 @@ Accelerator = Literal["auto", "cpu", "gpu", "mps", "tpu"]
 
 Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"]
 
+ColdKind = Literal["pretended", "unsold"]
+
 BaselineName = Literal[
     "popularity",
     "recent_popularity",
@@ -119,6 +121,7 @@ class ColdStartConfig:
 
     Attributes:
         cutoffs: latest training cut-offs that it learns from; 0: a run gets no such head.
+        kinds: what it learns from: ``pretended`` (sold items made to look unsold), ``unsold`` (really unsold ones).
         counts: what is counted around them.
         share: of a level's items that are made to look unsold at a time.
         most_items: at most so many.
@@ -131,6 +134,7 @@ class ColdStartConfig:
     """
 
     cutoffs: int = 1
+    kinds: list[ColdKind] = field(default_factory=lambda: ["pretended"])
     counts: ColdConfig = field(default_factory=ColdConfig)
     share: float = 0.1
     most_items: int = 600

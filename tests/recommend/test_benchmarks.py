@@ -12,8 +12,6 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from training.cold_fit import without_items
-
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 
 
@@ -87,15 +85,16 @@ def test_cold_items_are_ranked_among_themselves(loaded, capsys):
     bench = benchmark("cold_start")
     with pytest.raises(bench.InputError, match="this run withholds nothing"):
         bench.withheld(loaded)
-    items = np.arange(0, len(loaded.dataset.catalogue.below), 4)
-    without = without_items(loaded.dataset, loaded.dataset.catalogue.below, items)
-    problem = bench.Problem(without, without.catalogue.below, loaded.scorer.cutoff.time)
-    task = bench.ColdTask.of(problem, items, loaded.config.protocol.horizon, loaded.dataset)
-    found = bench.measure_cold(loaded, task, 0)
+    run, task, step = bench.pretended(loaded)
+    sold = run.scorer.cutoff.history.counts(run.dataset.catalogue.below.of_product)
+    assert step == 0
+    assert sold[:, task.items].nnz == 0
+    assert task.wanted.any()
+    found = bench.measure_cold(run, task, step)
     assert set(found["difference"]) == set(found["ndcg@20"]) - {bench.OURS}
     assert all(0 < value <= 1 for value in found["ndcg@20"].values())
     bench.show_cold(found, "withheld", Console(width=200))
-    assert f"of {len(items)} items by {len(task.users)} users" in capsys.readouterr().out
+    assert f"of {len(task.items)} items by {len(task.users)} users" in capsys.readouterr().out
 
 
 WORDS = ["red shoes", "blue hats", "warm coats", "silver rings", "green socks", "black boots"]

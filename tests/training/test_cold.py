@@ -10,7 +10,7 @@ import torch
 
 from data.splits import unseen_categories
 from training.cold import ColdScorer, ColdView
-from training.cold_fit import chosen, cold_cutoffs, examples_at, fit_head, pretend, without_items
+from training.cold_fit import chosen, cold_cutoffs, examples_at, fit_head, fit_heads, pretend, unsold, without_items
 from training.cutoffs import Chain
 from training.saved import COLD, load_cold, save_cold
 from training.scorer import CrossAisleScorer
@@ -129,3 +129,15 @@ def test_users_one_by_one_score_as_together(run):
 def test_without_re_ranking_nothing_is_ranked_again(run):
     scorer = CrossAisleScorer(run.trained.module, run.cutoff, reranks=False)
     assert scorer._rerank_head(0) is None
+
+
+def test_what_really_is_unsold_is_learnt_from_too(run):
+    """Products that nobody bought before the cut-off."""
+    level = Chain.of(run.dataset).levels[1]
+    view, task = unsold(run.config, run.trained.module, run.dataset, moment(run), 1)
+    assert level is None
+    assert not task.problem.interactions[:, view.items].nnz
+    assert task.wanted.any(axis=1).all()
+    never = replace(run.config, cold=replace(run.config.cold, kinds=["unsold"]))
+    heads = fit_heads(never, run.trained.module, run.dataset, run.graphs, [TIME])
+    assert "Product" in heads
