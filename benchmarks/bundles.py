@@ -229,7 +229,7 @@ def models(task: Task) -> dict[str, dict[str, Callable[[Moment], Score]]]:
         "item-kNN": {f"shrinkage {some:g}": partial(item_knn, shrinkage=some) for some in SHRINKAGES},
         "EASE": {f"λ {some:g}": partial(ease, regularisation=some) for some in LAMBDAS},
     }
-    ours = {
+    ours: dict[str, dict[str, Callable[[Moment], Score]]] = {
         name: {f"κ {prior:g}": partial(set_model, task, prior=prior, without=out) for prior in PRIORS}
         for name, out in parts.items()
     }
@@ -265,7 +265,7 @@ def figures(place: IntArray) -> pd.DataFrame:
 
 def measure(task: Task) -> dict[str, tuple[str, float, pd.DataFrame]]:
     """By model: what was chosen on validation, NDCG@10 there, and the figures of each test question."""
-    found = {}
+    found: dict[str, tuple[str, float, pd.DataFrame]] = {}
     for name, settings in track(list(models(task).items()), "models"):
         # A variant keeps what was chosen for the whole.
         asked = [found[OURS][0]] if name.startswith("without") else list(settings)

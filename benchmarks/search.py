@@ -317,7 +317,10 @@ def show(shop: Shop, models: dict[str, Model], ours: str, terminal: Console) -> 
         table.add_column(head, justify="right")
     for name, model in models.items():
         table.add_row(
-            name, model.settings, f"{model.validation:.4f}", *map(_cell, bootstrap(model.test[[*FIGURES]].dropna()))
+            name,
+            model.settings,
+            f"{model.validation:.4f}",
+            *map(_cell, bootstrap(model.test[[*FIGURES]].dropna().to_numpy())),
         )
     terminal.print(table)
     terminal.print(_differences(models, ours, np.ones(len(shop.parts["test"]), dtype=bool), "all test queries"))
