@@ -54,7 +54,7 @@ class ExamplesConfig:
     users_per_cutoff: list[int] = field(default_factory=lambda: [800, 250])
     cache_mb: int = 1500
     rerank_cutoffs: int = 3
-    rerank_users: list[int] = field(default_factory=lambda: [1000, 350])
+    rerank_users: list[int] = field(default_factory=lambda: [1500, 500])
 
 
 @dataclass
@@ -81,7 +81,7 @@ class OptimiserConfig:
         threads: CPU threads; 0 is all cores but those that the baselines use meanwhile.
     """
 
-    epochs: int = 3
+    epochs: int = 4
     patience: int = 2
     batch_size: int = 128
     accumulate: int = 1
