@@ -20,8 +20,15 @@ USAGE = """usage: crossaisle COMMAND [options]
 commands:
   train            learn from purchases and report (the same as `python train.py`)
   ablate           train the model and variants with a part left out, and compare them
+  tune             search settings on several validation windows, never on the test
+  taxonomy         derive categories from what describes the products, for a shop that has none
   export           write what a run learnt for other programs: embeddings, retrieval vectors
   recommend RUN    the next categories of users, and the products in them
+  search RUN TEXT  products from several categories for a text
+  bundle RUN       products that go together, from a product or a basket
+  explain RUN      why an item is suggested to a user
+  calibrate RUN    probabilities and expected spends for its lists, from the validation window
+  tune-queries     tune the text encoder for search, from pairs of a query and a product
   kg VERB          the knowledge graph: load, sync, query, queries, schema, export, import, write-back
 
 `crossaisle COMMAND --help` lists all settings."""
@@ -70,8 +77,52 @@ def _ablate(given: list[str]) -> int:
     return explained(run, "crossaisle ablate --help lists all settings.")
 
 
+# -- crossaisle tune -----------------------------------------------------------------------------------------
+
+
+def _tune(given: list[str]) -> int:
+    """Search settings of the model, each trial judged on several validation windows, none on the test."""
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    keep_freed_memory()
+    parser = settings_parser("crossaisle tune", _tune.__doc__ or "")
+    from training.study_options import add_options, taken_out
+
+    add_options(parser)
+
+    def run() -> int:
+        parsed = parser.parse_args(prepared(given))
+        config, to = taken_out(parsed)
+        from training.study import tune
+
+        return tune(build_parser(), parsed, config, to)
+
+    return explained(run, "crossaisle tune --help lists all settings.")
+
+
 def _names(given: str) -> list[str]:
     return [name.strip() for name in given.split(",") if name.strip()]
+
+
+# -- crossaisle taxonomy -------------------------------------------------------------------------------------
+
+
+def _taxonomy(given: list[str]) -> int:
+    """Derive two levels of categories from what describes the products, for a shop that has none."""
+    from taxonomy.config import TaxonomyConfig, add_options
+
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    parser = ArgumentParser(prog="crossaisle taxonomy", description=_taxonomy.__doc__, exit_on_error=False)
+    add_options(parser)
+
+    def run() -> int:
+        parsed = parser.instantiate(parser.parse_args(given))
+        from taxonomy import derive
+
+        config = TaxonomyConfig(**{name: parsed[name] for name in TaxonomyConfig.__dataclass_fields__})
+        derive.run(parsed.mapping, parsed.root, parsed.to, parsed.overwrite, config)
+        return 0
+
+    return explained(run, "crossaisle taxonomy --help lists all settings.")
 
 
 # -- crossaisle export ---------------------------------------------------------------------------------------
@@ -124,6 +175,96 @@ def _recommend(given: list[str]) -> int:
         return 0
 
     return explained(run, "crossaisle recommend --help lists all settings.")
+
+
+def _search(given: list[str]) -> int:
+    """Products from several categories for a text, blended with a user's interest."""
+    from recommend.search_options import add_options
+
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    keep_freed_memory()
+    parser = _store_parser("crossaisle search", _search.__doc__)
+    add_options(parser)
+
+    def run() -> int:
+        parsed = parser.parse_args(given)
+        from recommend.search_commands import search
+
+        search(parser.instantiate(parsed))
+        return 0
+
+    return explained(run, "crossaisle search --help lists all settings.")
+
+
+def _bundle(given: list[str]) -> int:
+    """Products that go together across categories, from a product or a basket."""
+    from recommend.bundle_options import add_options
+
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    keep_freed_memory()
+    parser = _store_parser("crossaisle bundle", _bundle.__doc__)
+    add_options(parser)
+
+    def run() -> int:
+        parsed = parser.parse_args(given)
+        from recommend.bundle_commands import bundle
+
+        bundle(parser.instantiate(parsed))
+        return 0
+
+    return explained(run, "crossaisle bundle --help lists all settings.")
+
+
+def _explain(given: list[str]) -> int:
+    """Why an item is suggested to a user: purchases, parts of the score, paths in the graph."""
+    from recommend.explain_options import add_options
+
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    keep_freed_memory()
+    parser = _store_parser("crossaisle explain", _explain.__doc__)
+    add_options(parser)
+
+    def run() -> int:
+        parsed = parser.parse_args(given)
+        from recommend.explain_commands import explain
+
+        explain(parser.instantiate(parsed))
+        return 0
+
+    return explained(run, "crossaisle explain --help lists all settings.")
+
+
+def _calibrate(given: list[str]) -> int:
+    """Fit probabilities and expected spends on a run's validation window; its lists of categories then tell them."""
+    from recommend.calibrate import add_options, calibrate
+
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    parser = _store_parser("crossaisle calibrate", _calibrate.__doc__)
+    add_options(parser)
+
+    def run() -> int:
+        calibrate(parser.instantiate(parser.parse_args(given)))
+        return 0
+
+    return explained(run, "crossaisle calibrate --help lists all settings.")
+
+
+def _tune_queries(given: list[str]) -> int:
+    """Tune the text encoder for search, from pairs of a query and a product that answers it."""
+    from recommend.search_options import add_tuning_options
+
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    parser = ArgumentParser(prog="crossaisle tune-queries", description=_tune_queries.__doc__, exit_on_error=False)
+    add_tuning_options(parser)
+
+    def run() -> int:
+        parsed = parser.parse_args(given)
+        from recommend.query_commands import tune_queries
+
+        tune_queries(parser.instantiate(parsed))
+        return 0
+
+    return explained(run, "crossaisle tune-queries --help lists all settings.")
 
 
 # -- crossaisle kg -------------------------------------------------------------------------------------------
@@ -369,8 +510,15 @@ RUN: dict[str, Callable[[ArgumentParser, Namespace], None]] = {
 COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "train": _train,
     "ablate": _ablate,
+    "tune": _tune,
+    "taxonomy": _taxonomy,
     "export": _export_run,
     "recommend": _recommend,
+    "search": _search,
+    "bundle": _bundle,
+    "explain": _explain,
+    "calibrate": _calibrate,
+    "tune-queries": _tune_queries,
     "kg": _kg,
 }
 

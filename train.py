@@ -16,7 +16,7 @@ from console import console, say
 from errors import InputError
 
 PRESETS = Path(__file__).parent / "conf"
-NUMBERS = ("--seeds", "--protocol.test_cutoffs")  # flags that take 0,1,2
+NUMBERS = ("--seeds", "--protocol.test_cutoffs", "--validation_cutoffs")  # flags that take 0,1,2
 
 
 def settings_parser(prog: str, description: str) -> ArgumentParser:

@@ -3,7 +3,8 @@
     python benchmarks/rows.py
     python benchmarks/rows.py --rows 1000000 --width 128 --folder /tmp/rows
 
-Random vectors, made before the clock starts, go through the checks of an export into each format and are read back.
+Random vectors, made before the clock starts, go through the checks of an export into each format, with the checksums
+that its manifest names, and are read back.
 Peak memory is that of a process of its own for each row of the table, less what it held before writing.
 """
 
@@ -21,6 +22,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table as Printed
 
+from export.manifest import sha256
 from export.quantise import Dtype, encoded
 from export.storage import format_of
 from export.table import checked, table_of
@@ -43,7 +45,8 @@ def measured(case: tuple[str, Dtype], rows: int, width: int, folder: str) -> lis
     table = encoded(checked(table_of("Product", np.sort(ids), {"embedding": vectors})), dtype)
     held = peak()
     started = perf_counter()
-    format_of(storage).write(Path(folder), table)
+    for name in format_of(storage).write(Path(folder), table):
+        sha256(Path(folder) / name)
     written = perf_counter() - started
     more = peak() - held
     size = sum(path.stat().st_size for path in Path(folder).iterdir())

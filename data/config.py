@@ -67,6 +67,9 @@ class DataConfig:
         max_users: keep a seeded sample of at most so many users, with all products; default none: keep all.
         max_products: keep at most so many products, those with the most lines; default none: keep all.
         seed: seed of that sample; default 0.
+        withhold: share of the nodes under the interest level (where there are none, of the products) whose
+            interactions are left out everywhere, to measure how well what was never sold is ranked; default 0.
+        withhold_seed: seed of that choice; default 0.
         synthetic: size and structure of the made-up data, for source synthetic.
     """
 
@@ -77,4 +80,6 @@ class DataConfig:
     max_users: int | None = None
     max_products: int | None = None
     seed: int = 0
+    withhold: float = 0.0
+    withhold_seed: int = 0
     synthetic: SyntheticConfig = field(default_factory=SyntheticConfig)

@@ -13,6 +13,7 @@ from data.dataset import Dataset
 from data.lookup import among
 from data.tables import Tables
 from data.validate import validate
+from data.withhold import withhold
 from errors import InputError
 
 SOURCES = {
@@ -28,7 +29,7 @@ def load(config: DataConfig) -> Dataset:
     Raises:
         InputError: an unknown source or interest level, or anything wrong with the source's files.
     """
-    return Dataset.from_tables(validate(read(config)))
+    return Dataset.from_tables(withhold(validate(read(config)), config))
 
 
 def read(config: DataConfig) -> Tables:

@@ -53,6 +53,11 @@ class Log:
         """Interactions with time < end; a view, nothing is copied."""
         return self._slice(slice(0, int(np.searchsorted(self.time, end))))
 
+    def where(self, kept: npt.NDArray[np.bool_]) -> Log:
+        """The interactions that are kept, shape (n,); a copy."""
+        arrays = {f.name: getattr(self, f.name)[kept] for f in fields(self) if f.name != "n_users"}
+        return Log(**arrays, n_users=self.n_users)
+
     def of_users(self, users: npt.NDArray[np.int64]) -> Log:
         """Interactions of some users, who become rows 0 … len(users) − 1 in the given order.
 

@@ -1,4 +1,4 @@
-"""Several test windows from one protocol, each with cut-offs of its own that all lie before it."""
+"""Several windows from one protocol, each with cut-offs of its own that all lie before it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from data.splits import ProtocolConfig
 from errors import InputError
 
 WHERE = "protocol.test_cutoffs"
+VALIDATION = "--validation_cutoffs"
 
 
 def windows(protocol: ProtocolConfig, log: Log) -> list[ProtocolConfig]:
@@ -29,7 +30,7 @@ def windows(protocol: ProtocolConfig, log: Log) -> list[ProtocolConfig]:
             protocol that leaks (see `ProtocolConfig.check`).
     """
     asked = [protocol.test_cutoff] if protocol.test_cutoffs is None else protocol.test_cutoffs
-    _check_order(asked)
+    _check_order(asked, "test", WHERE)
     found = []
     for test_cutoff in asked:
         one = _moved(protocol, test_cutoff, log)
@@ -38,14 +39,47 @@ def windows(protocol: ProtocolConfig, log: Log) -> list[ProtocolConfig]:
     return found
 
 
-def _check_order(asked: Sequence[int]) -> None:
+def validation_windows(protocol: ProtocolConfig, asked: Sequence[int] | None, log: Log) -> list[ProtocolConfig]:
+    """One protocol for each validation cut-off, for choices made on several of them and never on the test.
+
+    Training cut-offs are moved by as much as the validation cut-off is, those with less than a horizon of data before
+    them left out, as in `windows`. The test cut-off stays where it is, so that every target of every window lies
+    before it; there are no refit cut-offs.
+
+    Args:
+        protocol: of the test that the choices are made for.
+        asked: validation cut-offs, rising; None: the protocol's own, and the one a horizon before it.
+        log: all interactions.
+
+    Raises:
+        InputError: no cut-off, cut-offs that do not rise, one after the protocol's own or with too little data before
+            it, or a protocol that leaks (see `ProtocolConfig.check`).
+    """
+    protocol.check(log)
+    latest = protocol.validation_cutoff
+    asked = [latest - protocol.horizon, latest] if asked is None else asked
+    _check_order(asked, "validation", VALIDATION)
+    return [_validation(protocol, cutoff, log) for cutoff in asked]
+
+
+def _validation(protocol: ProtocolConfig, cutoff: int, log: Log) -> ProtocolConfig:
+    latest = protocol.validation_cutoff
+    if cutoff > latest:
+        remedy = f"Give cut-offs of at most {latest}, the one that choices are made on."
+        raise InputError(f"{cutoff} is after the protocol's validation cut-off", where=VALIDATION, remedy=remedy)
+    earliest = int(log.time[0]) + protocol.horizon
+    kept = _kept("train_cutoffs", protocol, cutoff - latest, earliest, cutoff, VALIDATION)
+    return replace(protocol, validation_cutoff=cutoff, train_cutoffs=kept, refit_cutoffs=[], test_cutoffs=None)
+
+
+def _check_order(asked: Sequence[int], kind: str, where: str) -> None:
     if not asked:
-        raise InputError("no test window", where=WHERE, remedy="Give at least one, or leave it out.")
+        raise InputError(f"no {kind} window", where=where, remedy="Give at least one, or leave it out.")
     for one, other in pairwise(asked):
         if other <= one:
             told = "twice" if other == one else f"after {one}"
             remedy = "Give each window once, earlier ones first."
-            raise InputError(f"window {other} comes {told}", where=WHERE, remedy=remedy)
+            raise InputError(f"window {other} comes {told}", where=where, remedy=remedy)
 
 
 def _moved(protocol: ProtocolConfig, test_cutoff: int, log: Log) -> ProtocolConfig:
@@ -63,18 +97,18 @@ def _moved(protocol: ProtocolConfig, test_cutoff: int, log: Log) -> ProtocolConf
         test_cutoff=test_cutoff,
         test_cutoffs=None,
         validation_cutoff=protocol.validation_cutoff + shift,
-        train_cutoffs=_kept("train_cutoffs", protocol, shift, earliest),
-        refit_cutoffs=_kept("refit_cutoffs", protocol, shift, earliest),
+        train_cutoffs=_kept("train_cutoffs", protocol, shift, earliest, test_cutoff, WHERE),
+        refit_cutoffs=_kept("refit_cutoffs", protocol, shift, earliest, test_cutoff, WHERE),
     )
 
 
-def _kept(name: str, protocol: ProtocolConfig, shift: int, earliest: int) -> list[int]:
+def _kept(name: str, protocol: ProtocolConfig, shift: int, earliest: int, window: int, where: str) -> list[int]:
     """The moved cut-offs of a field, without those before the earliest one."""
     times = getattr(protocol, name)
     kept = [time + shift for time in times if time + shift >= earliest]
     if times and not kept:
-        what = f"window {protocol.test_cutoff + shift} leaves no cut-off in {name} with a horizon of data before it"
-        enough = protocol.test_cutoff + earliest - max(times)
+        what = f"window {window} leaves no cut-off in {name} with a horizon of data before it"
+        enough = window - shift + earliest - max(times)
         remedy = f"Give windows from {enough} on, or later {name}: they are moved along with the window."
-        raise InputError(what, where=WHERE, remedy=remedy)
+        raise InputError(what, where=where, remedy=remedy)
     return kept

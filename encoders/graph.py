@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import scipy.sparse as sp
 import torch
 from torch import Tensor, nn
@@ -101,6 +102,33 @@ def adjacency(graph: HeteroData) -> Adjacency:
     return Adjacency(
         num_nodes, matrices, {node: torch.from_numpy(np.log1p(value))[:, None] for node, value in degrees.items()}
     )
+
+
+def without_edges(graph: Adjacency, relation: str, label: str, nodes: npt.NDArray[np.int64]) -> Adjacency:
+    """The graph without the edges of some nodes in a relation, in either direction; the given graph is left alone.
+
+    Args:
+        graph: from `adjacency`.
+        relation: part of the relation's name, so that its reverse is meant too.
+        label: of the nodes.
+        nodes: their positions, shape (n,).
+    """
+    kept = np.ones(graph.num_nodes.get(label, 0), dtype=np.float32)
+    kept[nodes[nodes < len(kept)]] = 0
+    matrices, degrees = dict(graph.matrices), {node: value.expm1().numpy() for node, value in graph.degrees.items()}
+    for edge_type, tensor in graph.matrices.items():
+        if relation not in edge_type[1] or label not in (edge_type[0], edge_type[2]):
+            continue
+        matrix = _scipy(tensor).copy()
+        before = np.diff(matrix.indptr)
+        rows = np.repeat(kept if edge_type[2] == label else np.ones(matrix.shape[0], np.float32), before)
+        columns = kept[matrix.indices] if edge_type[0] == label else np.float32(1)
+        matrix.data = matrix.data * rows * columns
+        matrix.eliminate_zeros()
+        degrees[edge_type[2]] = degrees[edge_type[2]] - (before - np.diff(matrix.indptr))[:, None]
+        matrices[edge_type] = _mean_rows(matrix)
+    logs = {node: torch.from_numpy(np.log1p(value).astype(np.float32)) for node, value in degrees.items()}
+    return Adjacency(graph.num_nodes, matrices, logs)
 
 
 def _mean_rows(matrix: sp.csr_array) -> Tensor:

@@ -73,6 +73,11 @@ class TextEncoder(nn.Module):
         """Where the language model is."""
         return next(self.model.parameters()).device
 
+    @property
+    def limit(self) -> int:
+        """Tokens of a text that are read at most."""
+        return self._limit
+
     def train(self, mode: bool = True) -> TextEncoder:
         """Switch the adapters' dropout; the language model itself always stays in evaluation mode."""
         super().train(mode)

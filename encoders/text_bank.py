@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from encoders.text import TextEncoder
-from encoders.text_cache import FrozenCache
+from encoders.text_cache import FrozenCache, KnownVectors
 
 _NONE = torch.zeros(0, dtype=torch.long)
 
@@ -174,6 +174,10 @@ class TextBank(nn.Module):
     def keep(self, cache: FrozenCache) -> None:
         """Write the current vectors to disk, for a bank that is made later with the same encoder and texts."""
         cache.put(self.encoder.fingerprint(), self._keys(), self.cache)
+
+    def known(self) -> KnownVectors:
+        """The current vectors, for a bank with further texts that is made with the same encoder as it is now."""
+        return KnownVectors(dict(zip(self._keys(), self.cache, strict=True)))
 
     def reset(self) -> None:
         """Put the vectors of the untuned model back (the weights stay as they are)."""

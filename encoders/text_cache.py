@@ -63,6 +63,25 @@ class FrozenCache:
         return (self.folder or Path()) / model[:16]
 
 
+class KnownVectors(FrozenCache):
+    """Vectors at hand, for a bank of other texts; nothing is read from disk or kept there.
+
+    Args:
+        vectors: (dim,) by key.
+    """
+
+    def __init__(self, vectors: dict[bytes, Tensor]) -> None:
+        super().__init__(Path())
+        self._vectors = vectors
+
+    def get(self, model: str, keys: Sequence[bytes]) -> dict[bytes, Tensor]:
+        """Those of the keys that are known."""
+        return {key: self._vectors[key] for key in keys if key in self._vectors}
+
+    def put(self, model: str, keys: Sequence[bytes], vectors: Tensor) -> None:
+        """Nothing is kept."""
+
+
 def _checksum(*tensors: Tensor) -> str:
     digest = hashlib.sha256()
     for tensor in tensors:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -81,6 +82,75 @@ def bootstrap_windows(values: npt.NDArray[np.float64], resamples: int = 10_000, 
     table = np.concatenate([sums, there], axis=1)
     means = _resampled_means(table, resamples, np.random.default_rng(seed))
     return _intervals(_over_windows(table.mean(axis=0)[None], windows)[0], _over_windows(means, windows))
+
+
+@dataclass(frozen=True)
+class Crossed:
+    """Pairs of a user and an item that a mean over users is made of.
+
+    Attributes:
+        user: numbers of the users, shape (n,).
+        item: numbers of the items, shape (n,).
+        weight: each pair's share of its user, those of a user sum to 1, shape (n,).
+    """
+
+    user: npt.NDArray[np.int64]
+    item: npt.NDArray[np.int64]
+    weight: npt.NDArray[np.float64]
+
+
+def crossed(
+    pairs: Crossed,
+    values: npt.NDArray[np.float64],
+    over: Literal["user", "item", "both"],
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> list[Interval]:
+    """Percentile intervals of a mean over users, by resampling users, items, or both.
+
+    Where items are few, which of them happened to be drawn matters as much as which users. With v and w the numbers of
+    times that a user and an item are drawn, a resample is Σ v_u w_i x_ui / Σ v_u w_i ω_ui: for ``both`` the pigeonhole
+    bootstrap (Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 2007), which errs on the wide side; with
+    w = 1 the plain bootstrap by user.
+
+    Args:
+        pairs: who, what, and the weights ω.
+        values: x, what each pair adds to its user's figure, one column per quantity, shape (n, m).
+        over: what is resampled; the other axis counts as it is.
+        resamples: number of resamples.
+        seed: same seed, same intervals.
+
+    Returns:
+        One interval per column.
+
+    Raises:
+        ValueError: no pairs.
+    """
+    if not len(values):
+        raise ValueError("bootstrap needs at least one pair")
+    rng = np.random.default_rng(seed)
+    table = np.concatenate([values, pairs.weight[:, None]], axis=1).astype(np.float64)
+    chunk = max(1, CELLS_PER_CHUNK // len(table))
+    parts = []
+    for start in range(0, resamples, chunk):
+        size = min(chunk, resamples - start)
+        times = np.ones((size, len(table)), dtype=np.float32)
+        for name, codes in (("user", pairs.user), ("item", pairs.item)):
+            if over in (name, "both"):
+                times *= _drawn(codes, size, rng)
+        parts.append(times @ table)
+    sums = np.concatenate(parts)
+    whole = table.sum(axis=0)
+    return _intervals(whole[:-1] / whole[-1], sums[:, :-1] / np.maximum(sums[:, -1:], 1e-12))
+
+
+def _drawn(codes: npt.NDArray[np.int64], size: int, rng: np.random.Generator) -> npt.NDArray[np.float32]:
+    """How often each pair's user (or item) is drawn, shape (size, pairs)."""
+    there, place = np.unique(codes, return_inverse=True)
+    n = len(there)
+    drawn = rng.integers(0, n, size=(size, n)) + np.arange(size)[:, None] * n
+    counts = np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n)
+    return counts[:, place].astype(np.float32)
 
 
 def _over_windows(means: npt.NDArray[np.float64], windows: int) -> npt.NDArray[np.float64]:

@@ -52,6 +52,17 @@ def reliability(rankings: Sequence[Rankings], wanted: Sequence[sp.csr_array], bi
     """
     parts = [_pairs(one, targets) for one, targets in zip(rankings, wanted, strict=True)]
     told, found = (np.concatenate(column) for column in zip(*parts, strict=True))
+    return binned(told, found, bins)
+
+
+def binned(told: npt.NDArray[np.float64], found: npt.NDArray[np.float64], bins: int = 10) -> Reliability:
+    """Compare what was told of pairs with what was found.
+
+    Args:
+        told: probability or expected value of each pair, shape (n,).
+        found: what came, shape (n,).
+        bins: bins of (nearly) equal numbers of pairs, by what was told.
+    """
     order = np.argsort(told, kind="stable")
     groups = [group for group in np.array_split(order, bins) if len(group)]
     return Reliability(

@@ -165,15 +165,21 @@ def markdown_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 def html(found: Mapping[str, Any]) -> str:
     """One self-contained page: for each level the verdict, the tables and drawings."""
-    templates = Templates(
-        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
-    return templates.get_template("summary.html").render(
+    return rendered(
+        "summary.html",
         introduction=introduction(found),
         method=METHOD,
         levels=[_page_level(found, level) for level in found["test"]],
         calibration=_calibration(found),
     )
+
+
+def rendered(template: str, **content: Any) -> str:  # noqa: ANN401 - what a template is given
+    """A page of this folder, filled in."""
+    templates = Templates(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    return templates.get_template(template).render(**content)
 
 
 def _page_level(found: Mapping[str, Any], level: str) -> dict[str, Any]:

@@ -71,3 +71,22 @@ class CandidateConfig:
     recent_windows: list[int] = field(default_factory=lambda: [4])
     ease_regularisation: float = 500.0
     ease_max_items: int = 6000
+
+
+@dataclass
+class ColdConfig:
+    """What is counted around items that nobody has bought.
+
+    Attributes:
+        windows: of the counts, in sevenths of the horizon.
+        neighbours: number of sold items with the most similar texts that an item is likened to.
+        temperature: τ of their weights.
+        ease_regularisation: λ of EASE, used where there are at most ``ease_max_items`` items.
+        ease_max_items: largest number of items for EASE.
+    """
+
+    windows: list[int] = field(default_factory=lambda: [60, 12, 4])
+    neighbours: int = 20
+    temperature: float = 0.1
+    ease_regularisation: float = 500.0
+    ease_max_items: int = 6000

@@ -96,9 +96,15 @@ def model_card(manifest: Manifest, metrics: Mapping[str, Any]) -> str:
     return str(ModelCard(f"---\n{header.to_yaml()}\n---\n\n{filled}"))
 
 
-def meanings_of(columns: set[str]) -> dict[str, Manifest]:
-    """What the columns of an export mean: ``meaning``, and for vectors ``metric`` and ``normalised`` (to length 1)."""
-    known = MEANINGS | dict.fromkeys(sorted(columns - set(MEANINGS)), (DOT, TOWER))
+def meanings_of(columns: set[str], features: Mapping[str, str] | None = None) -> dict[str, Manifest]:
+    """What the columns of an export mean: ``meaning``, and for vectors ``metric`` and ``normalised`` (to length 1).
+
+    Args:
+        columns: their names.
+        features: what the features among them mean, by name.
+    """
+    known = MEANINGS | {name: (None, meaning) for name, meaning in (features or {}).items()}
+    known |= dict.fromkeys(sorted(columns - set(known)), (DOT, TOWER))
     found: dict[str, Manifest] = {}
     for name, (metric, meaning) in known.items():
         if name in columns:

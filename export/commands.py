@@ -16,6 +16,9 @@ from export.faiss_format import faiss
 from export.folder import PARTIAL, made, refuse_existing
 from export.levels import fit_towers, item_levels
 from export.manifest import CARD, NAME, Manifest, check_files, described, read_manifest, seal, sha256
+from export.pairs import FeatureTables
+from export.people import everybody
+from export.program import need_onnx, write_programs
 from export.quantise import SCALE, encoded
 from export.sources import node_tables, people, user_table
 from export.storage import format_of
@@ -55,6 +58,8 @@ def export(
     refuse_existing(to, overwrite)
     if config.format == "faiss":
         faiss()
+    if "onnx" in config.scorer:
+        need_onnx()
     old = None if changed_since is None else _folder_of(changed_since)
     run = load_run(folder, store)
     if old is None:
@@ -100,13 +105,16 @@ def _write(run: LoadedRun, folder: Path, config: ExportConfig, metrics: Mapping[
     """Write a whole export into a folder that is there."""
     found = people(run, config)
     levels = item_levels(run)
+    features = FeatureTables(run, levels, found or everybody(run.dataset, run.scorer.cutoff.time), config)
     towers, agreements = fit_towers(run, levels, config.tower) if config.tower.rank else ({}, {})
     entries = _write_tables(node_tables(run, levels, towers, config), config, to)
     if found is not None:
         entries += _write_tables([user_table(run, found, levels, towers, config)], config, to)
+    entries += _write_tables(features.tables(), config, to)
+    write_programs(run, config.scorer, to)
     facts = _facts(run, folder, config) | {"retrieval": agreements, "tables": entries}
     names = {column["name"] for entry in entries for column in entry["columns"]}
-    facts["columns"] = meanings_of({name for name in names if not name.endswith(SCALE)})
+    facts["columns"] = meanings_of({name for name in names if not name.endswith(SCALE)}, features.meanings)
     (to / CARD).write_text(model_card(facts, metrics), encoding="utf-8")
     return seal(to, facts)
 
@@ -128,6 +136,7 @@ def _facts(run: LoadedRun, folder: Path, config: ExportConfig) -> Manifest:
         "kind": "export",
         "storage": config.format,
         "dtype": config.dtype,
+        "features": config.features or ("" if config.pairs is None else "pairs"),
         "run": run.name,
         "model": {"sha256": sha256(folder / "model.safetensors"), "width": run.scorer.module.model.config.dim},
         "source": run.dataset.tables.name,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from errors import InputError
 from export.folder import made
-from export.manifest import CARD, Manifest, check_files, described, read_manifest, seal
+from export.manifest import Manifest, check_files, described, read_manifest, seal
 from export.storage import format_of, stored
 from export.table import Batch, Ids, Table, table_of
 from files import read_json, write_json
@@ -49,7 +49,8 @@ def write_delta(old: Path, new: Path, to: Path) -> Manifest:
             removed[entry["name"]] = np.setdiff1d(known.ids, fresh.ids).tolist()
         entries.append(described(changed, format_of(after["storage"]).write(to, changed)))
     write_json(to / REMOVED, removed)
-    shutil.copy(new / CARD, to / CARD)
+    for name in _beside_tables(after):
+        shutil.copy(new / name, to / name)
     facts = {"kind": "delta", "storage": after["storage"], "base": before["checksum"], "target": after}
     return seal(to, {**facts, "tables": entries})
 
@@ -79,9 +80,16 @@ def apply(old: Path | str, delta: Path | str, to: Path | str, overwrite: bool = 
             fresh, known = stored(delta, change, entry["name"]), _same(old, before, entry)
             whole = fresh if known is None else merged(known, fresh, removed[entry["name"]])
             format_of(target["storage"]).write(folder, whole)
-        shutil.copy(delta / CARD, folder / CARD)
+        for name in _beside_tables(target):
+            shutil.copy(delta / name, folder / name)
         check_files(folder, target)
         write_json(folder / "manifest.json", target)
+
+
+def _beside_tables(manifest: Manifest) -> list[str]:
+    """Names of the files that belong to no table: the card, programs. They are written whole."""
+    of_tables = {name for entry in manifest["tables"] for name in entry["files"]}
+    return sorted(set(manifest["files"]) - of_tables)
 
 
 def _same(folder: Path, manifest: Manifest, entry: Manifest) -> Table | None:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pandera.errors import SchemaErrors
 
 from data.dataset import Dataset
+from data.histories import OPTIONAL, REQUIRED, Histories, read_frame
 from data.log import Log
 from data.lookup import positions
-from data.validate import INTERACTIONS
 from errors import InputError
 from export.table import Ids
-
-DEFAULTS = {"quantity": 1.0, "value": 0.0, "store_id": None}
-NEEDED = ("user_id", "product_id", "time")
 
 
 @dataclass(frozen=True)
@@ -76,86 +73,58 @@ def from_histories(dataset: Dataset, cutoff: int, path: Path) -> People:
         InputError: the file cannot be read, lacks a column, or a row is wrong: an id that is no text, a product that
             the data do not know, a period at or after the cut-off.
     """
-    frame = _conforming(_read(path), path)
-    late = frame["time"] >= cutoff
+    frame = read_frame(path, REQUIRED, OPTIONAL, "histories")
+    for name in ("user_id", "product_id"):
+        refuse_other_than_text(frame[name], path)
+    read = Histories.read(frame, dataset)
+    _refuse_rejects(read.rejects, path)
+    late = read.rows["time"] >= cutoff
     if late.any():
         what = f"{int(late.sum())} purchases are of period {cutoff} or later, where the run's histories end"
         raise InputError(what, where=str(path), remedy=f"Give purchases before period {cutoff}.")
-    product = positions(frame["product_id"], dataset.catalogue.product_ids)
-    if (product < 0).any():
-        unknown = frame["product_id"][product < 0]
-        what = f"{unknown.nunique()} products are not in the data, such as {unknown.iloc[0]!r}"
-        raise InputError(what, where=str(path), remedy="Leave their rows out: the run knows nothing of them.")
-    codes, ids = pd.factorize(frame["user_id"], sort=True)
-    found = np.asarray(ids, dtype=str)
-    return People(found, _log(frame, codes, product, dataset), positions(found, dataset.user_ids))
-
-
-def _log(frame: pd.DataFrame, user: npt.NDArray[np.int64], product: npt.NDArray[np.int64], dataset: Dataset) -> Log:
-    """Purchases in integers; stores have the numbers that they have in the data, others are unknown."""
+    found = replace(read, user_ids=np.sort(read.user_ids))
     stores = pd.factorize(dataset.tables.interactions["store_id"])[1]
-    return Log(
-        user=user.astype(np.int32),
-        product=product.astype(np.int32),
-        time=frame["time"].to_numpy(dtype=np.int32),
-        quantity=frame["quantity"].to_numpy(dtype=np.float32),
-        value=frame["value"].to_numpy(dtype=np.float32),
-        basket=frame.groupby(["user_id", "basket_id"], sort=False).ngroup().to_numpy().astype(np.int32),
-        store=positions(frame["store_id"], np.asarray(stores, dtype=str)).astype(np.int32),
-        n_users=int(user.max(initial=-1)) + 1,
-    )
+    log = found.log(dataset, np.asarray(stores, dtype=object))
+    return People(found.user_ids, log, positions(found.user_ids, dataset.user_ids))
 
 
-def _conforming(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
-    """The purchases by the canonical schema, sorted by time.
+def _refuse_rejects(rejects: pd.DataFrame, path: Path) -> None:
+    """Refuse a file of which a row cannot be used.
 
     Raises:
-        InputError: a column is missing or a value is wrong, with its row.
+        InputError: there is one, with the first of them.
     """
-    missing = [name for name in NEEDED if name not in frame]
-    if missing:
-        raise InputError(f"there is no column {missing[0]!r}", where=str(path), remedy=f"Give {', '.join(NEEDED)}.")
-    if not len(frame):
-        raise InputError("there are no purchases", where=str(path), remedy="Give at least one.")
-    frame = frame.assign(**{name: value for name, value in DEFAULTS.items() if name not in frame})
-    if "basket_id" not in frame:
-        frame["basket_id"] = frame["time"].astype(str)
-    for name in ("user_id", "product_id"):
-        _refuse_other_than_text(frame[name], path)
-    frame["store_id"] = frame["store_id"].astype("str").where(frame["store_id"].notna(), None)
-    try:
-        return INTERACTIONS.validate(_numbers(frame, path), lazy=True).sort_values("time", kind="stable")
-    except SchemaErrors as error:
-        case = error.failure_cases.iloc[0]
-        row = "" if pd.isna(case["index"]) else f", row {int(case['index'])}"
-        what = f"{case['failure_case']!r} is wrong: {case['check']}"
-        raise InputError(what, where=f"{path}, column {case['column']}{row}", remedy="Mend or leave out.") from error
+    if len(rejects):
+        first, rest = rejects.iloc[0], len(rejects) - 1
+        what = f"{first['value']!r} is wrong: {first['reason']}" + (f" ({rest:,} more rows are wrong)" if rest else "")
+        where = f"{path}, column {first['column']}, row {first['row']}"
+        raise InputError(what, where=where, remedy="Mend these rows, or leave them out.")
 
 
-def _numbers(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
-    try:
-        return frame.astype({"time": "int64", "quantity": float, "value": float, "basket_id": "str"})
-    except (ValueError, TypeError) as error:
-        where = f"{path}, columns time, quantity, value"
-        raise InputError(str(error), where=where, remedy="Give whole periods and plain numbers.") from error
+def read_table(path: Path, text: Sequence[str]) -> pd.DataFrame:
+    """A .csv or .parquet file.
 
+    Args:
+        path: of the file.
+        text: columns that a .csv file holds as text, those that are there.
 
-def _read(path: Path) -> pd.DataFrame:
-    """A .csv (ids as text) or .parquet file."""
+    Raises:
+        InputError: it cannot be read.
+    """
     try:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
-        return pd.read_csv(path, dtype={"user_id": "str", "product_id": "str", "basket_id": "str", "store_id": "str"})
+        return pd.read_csv(path, dtype=dict.fromkeys(text, "str"))
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be read: {error}", where=str(path), remedy="Give a .csv or .parquet file.") from error
 
 
 def _read_ids(path: Path) -> Ids:
     if path.suffix in (".csv", ".parquet"):
-        frame = _read(path)
+        frame = read_table(path, ["user_id"])
         if "user_id" not in frame:
             raise InputError("there is no column 'user_id'", where=str(path), remedy="Name the column of ids so.")
-        _refuse_other_than_text(frame["user_id"], path)
+        refuse_other_than_text(frame["user_id"], path)
         found = frame["user_id"].tolist()
     else:
         try:
@@ -168,11 +137,16 @@ def _read_ids(path: Path) -> Ids:
     return np.array(found, dtype=str)
 
 
-def _refuse_other_than_text(ids: pd.Series, path: Path) -> None:
+def refuse_other_than_text(ids: pd.Series, where: Path | str) -> None:
+    """Refuse a column of ids with a value that is no text, or a blank one.
+
+    Raises:
+        InputError: it is so, with the row.
+    """
     odd = ids.map(lambda value: not isinstance(value, str) or not value.strip())
     if odd.any():
         what = f"{ids.name} {ids[odd].tolist()[0]!r} is no text"
-        raise InputError(what, where=f"{path}, row {odd.idxmax()}", remedy="Give ids as text, as in the run's data.")
+        raise InputError(what, where=f"{where}, row {odd.idxmax()}", remedy="Give ids as text, as in the run's data.")
 
 
 def _refuse_repeated(ids: Ids, path: Path) -> None:

@@ -15,6 +15,7 @@ from export.table import Array, Batch, Column, Table
 Dtype = Literal["float32", "float16", "int8"]
 FloatArray = npt.NDArray[np.float32]
 LARGEST = 127
+HALF_OVERFLOWS = 65520  # halfway from float16's largest number, 65504, to the next one that there would be
 SCALE = "_scale"
 
 
@@ -27,11 +28,18 @@ def to_int8(vectors: FloatArray) -> tuple[npt.NDArray[np.int8], FloatArray]:
     Returns:
         q of shape (rows, width) and s of shape (rows,); s is 0 for a row of zeros.
     """
-    peak = np.abs(vectors).max(axis=1, initial=0).astype(np.float64)
+    peak = _peaks(vectors).astype(np.float64)
     scale = (peak / LARGEST).astype(np.float32)
     divisor = np.where(scale > 0, scale, 1).astype(np.float64)
-    whole = np.clip(np.rint(vectors / divisor[:, None]), -LARGEST, LARGEST)
+    whole = np.divide(vectors, divisor[:, None])
+    np.rint(whole, out=whole)
+    np.clip(whole, -LARGEST, LARGEST, out=whole)
     return whole.astype(np.int8), scale
+
+
+def _peaks(vectors: FloatArray) -> FloatArray:
+    """Each row's largest |v|, shape (rows,), without a copy of the vectors."""
+    return np.maximum(vectors.max(axis=1, initial=0), -vectors.min(axis=1, initial=0))
 
 
 def from_int8(whole: npt.NDArray[np.int8], scale: FloatArray) -> FloatArray:
@@ -79,11 +87,9 @@ def _encode(table: Table, name: str, values: Array, dtype: Dtype, first: int) ->
     if dtype == "int8":
         whole, scale = to_int8(values)  # type: ignore[arg-type]
         return {name: whole, name + SCALE: scale}
-    with np.errstate(over="ignore"):
-        half = values.astype(np.float16)
-    beyond = ~np.isfinite(half)
+    beyond = _peaks(values) >= HALF_OVERFLOWS  # type: ignore[arg-type]
     if beyond.any():
-        node = str(table.ids[first + int(np.argwhere(beyond)[0][0])])
+        node = str(table.ids[first + int(np.argmax(beyond))])
         remedy = "Give --dtype float32 or int8."
         raise InputError(f"{name} of {node!r} is beyond what float16 holds", where=table.name, remedy=remedy)
-    return {name: half}
+    return {name: values.astype(np.float16)}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import numpy as np
 import pandas as pd
 
 from errors import InputError
@@ -13,7 +14,7 @@ from export.delta import apply
 from export.manifest import Manifest, check_files, read_manifest
 from export.quantise import SCALE, decoded
 from export.storage import stored
-from export.table import Array, Ids, Table
+from export.table import BETWEEN, FEATURES, Array, Ids, Table
 
 __all__ = ["Export", "apply"]
 
@@ -85,3 +86,16 @@ class Export:
         values = {column.name: decoded(column, held) for column in kept}
         cells = {name: list(found) if found.ndim == 2 else found for name, found in values.items()}
         return pd.DataFrame({"id": table.ids, **cells})
+
+    def pairs(self, label: str) -> pd.DataFrame:
+        """Features of pairs of users and items: ``user_id``, ``item_id``, and a column for each feature.
+
+        Args:
+            label: of the items, such as ``Product``.
+
+        Raises:
+            InputError: the export holds none.
+        """
+        table = self.table(label + FEATURES)
+        ids = np.array([one.split(BETWEEN) for one in table.ids.tolist()], dtype=str).reshape(-1, 2)
+        return pd.DataFrame({"user_id": ids[:, 0], "item_id": ids[:, 1], **table.whole()})

@@ -11,6 +11,8 @@ import numpy.typing as npt
 from errors import InputError
 
 ROWS_AT_A_TIME = 20_000
+FEATURES = "Features"  # a table of features is called by its items' label and this
+BETWEEN = "\t"  # of a user's and an item's id: sorts before all that is printed, so that pairs are sorted by user
 
 Array = npt.NDArray[np.generic]
 Ids = npt.NDArray[np.str_]

@@ -35,9 +35,12 @@ def recommend(given: Namespace) -> pd.DataFrame:
         InputError: an option, a file or the run is wrong, or nobody can be answered.
     """
     _check(given)
-    wanted = _filters(given)
+    wanted = filters_of(given)
     recommender = Recommender.load(given.run, None if given.store == StoreConfig() else given.store)
     problems = Rejects()
+    if given.products is not None:
+        recommender.add_products(given.products)
+        problems.extend(recommender.problems)
     if given.purchases is not None:
         recommender.update(given.purchases)
         problems.extend(recommender.problems)
@@ -45,10 +48,10 @@ def recommend(given: Namespace) -> pd.DataFrame:
     lists = _lists(recommender, given, wanted)
     seconds = time.perf_counter() - begin
     problems.extend(recommender.problems)
-    _tell_problems(problems.frame(), given.out)
+    tell_problems(problems.frame(), given.out)
     users = lists["user_id"].nunique()
     told = f"{users:,} user{'s' * (users != 1)}, {len(lists):,} rows in {seconds:.2f} s"
-    _show(lists, given.out, told)
+    show_rows(lists, given.out, "lists", told)
     return lists
 
 
@@ -57,17 +60,29 @@ def _check(given: Namespace) -> None:
     if bool(given.user) + (given.histories is not None) + given.all != 1:
         remedy = "Such as --user 1 7, --histories FILE, or --all."
         raise InputError("give users, histories, or all: one of them", where="recommend", remedy=remedy)
-    if given.out is not None and given.out.suffix not in output.FORMATS:
+    check_format(given.out)
+
+
+def check_format(out: Path | None) -> None:
+    """Refuse a file whose suffix names no table format, before anything is loaded."""
+    if out is not None and out.suffix not in output.FORMATS:
         remedy = f"Use one of {', '.join(output.FORMATS)}."
-        raise InputError(f"there is no table format {given.out.suffix!r}", where=str(given.out), remedy=remedy)
+        raise InputError(f"there is no table format {out.suffix!r}", where=str(out), remedy=remedy)
 
 
-def _filters(given: Namespace) -> Filters:
+def filters_of(given: Namespace) -> Filters:
+    """The filters of the options; a stock list is read from its file."""
     stock = None
     if given.stock is not None:
         stock = as_text(_listed(given.stock).dropna()).tolist()
     return Filters(
-        stock, given.price_from, given.price_to, given.brands, given.categories, given.forbidden, given.owned
+        stock,
+        given.price_from,
+        given.price_to,
+        given.brands,
+        given.categories,
+        given.forbidden,
+        given.get("owned", False),
     )
 
 
@@ -91,7 +106,7 @@ def _lists(recommender: Recommender, given: Namespace, wanted: Filters) -> pd.Da
     )
 
 
-def _tell_problems(problems: pd.DataFrame, out: Path | None) -> None:
+def tell_problems(problems: pd.DataFrame, out: Path | None) -> None:
     """Tell how many rows failed and why; beside a file all of them are written."""
     for (table, reason), rows in problems.groupby(["table", "reason"], sort=False):
         some = ", ".join(rows["value"].drop_duplicates().head(3))
@@ -104,13 +119,21 @@ def _tell_problems(problems: pd.DataFrame, out: Path | None) -> None:
         say("", f"all of them: {path}")
 
 
-def _show(lists: pd.DataFrame, out: Path | None, told: str) -> None:
+def show_rows(lists: pd.DataFrame, out: Path | None, step: str, told: str) -> None:
+    """Print a table, or write it to a file, and say what was done.
+
+    Args:
+        lists: the rows.
+        out: the file; None: the terminal.
+        step: name of the command's last step.
+        told: its summary.
+    """
     answer = Answer(tuple(lists.columns), list(lists.itertuples(index=False, name=None)))
     if out is not None:
         output.write(answer, out)
-        say("lists", f"{out}: {told}")
+        say(step, f"{out}: {told}")
         return
     shown = Answer(answer.columns, answer.rows[:SHOWN_ROWS])
     Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH).print(output.table(shown))
     more = f"; the first {SHOWN_ROWS} rows are shown, --out FILE keeps all" if len(lists) > SHOWN_ROWS else ""
-    say("lists", told + more)
+    say(step, told + more)

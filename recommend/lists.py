@@ -15,13 +15,14 @@ import torch
 from console import track
 from data.catalogue import Catalogue, Level
 from data.dataset import Dataset
+from data.histories import at_moment
 from data.log import Log
 from data.rejects import Rejects
 from data.splits import blocked, unseen_categories
 from errors import InputError
 from evaluation.ranking import CELLS_PER_BATCH, Rankings, batches, rank_batch, tie_order, top_k
 from evaluation.scorer import Problem
-from recommend.histories import at_moment
+from training.cold import ColdScorer
 from training.scorer import CrossAisleScorer
 
 FloatArray = npt.NDArray[np.float32]
@@ -70,10 +71,13 @@ class Ranker:
         scorer: the trained model.
         dataset: of the run.
         level: whose nodes are ranked; None: the products.
+        added: scores the items that were added after training.
     """
 
-    def __init__(self, scorer: CrossAisleScorer, dataset: Dataset, level: Level | None) -> None:
-        self.scorer = scorer
+    def __init__(
+        self, scorer: CrossAisleScorer, dataset: Dataset, level: Level | None, added: ColdScorer | None = None
+    ) -> None:
+        self.scorer, self.added = scorer, added
         self.problem = Problem(dataset, level, scorer.cutoff.time)
         self.interest = dataset.catalogue.interest
 
@@ -124,16 +128,24 @@ class Ranker:
     ) -> tuple[npt.NDArray[np.int32], FloatArray]:
         history = asked.history if len(users) == len(asked.rows) else asked.history.of_users(users)
         with _threads(len(users)):
-            scores = self._scores(at_moment(history, self.problem.cutoff), asked.rows[users], wish)
+            scores = self.scores(at_moment(history, self.problem.cutoff), asked.rows[users], wish)
         if not passed.all():
             scores[:, ~passed] = -np.inf
         return rank_batch(scores, wish.k, self._ties)
 
-    def _scores(self, history: Log, rows: IntArray, wish: Wish) -> FloatArray:
-        """Scores of a batch, −∞ at what is no candidate, shape (b, items)."""
+    def scores(self, history: Log, rows: IntArray, wish: Wish) -> FloatArray:
+        """Scores of a batch, −∞ at what is no candidate whether it passes or not, shape (b, items).
+
+        Args:
+            history: of the batch, as `data.histories.at_moment` gives it.
+            rows: of its users in the population, −1 for strangers, shape (b,).
+            wish: whose ``owned`` and ``within`` count here.
+        """
         unseen = unseen_categories(history, self.interest)
         allowed = np.ones_like(unseen) if wish.owned else unseen
         scores = self.scorer.fit(self.problem).score_among(history, rows, allowed)
+        if self.added is not None:
+            scores[:, self.added.view.items] = self.added.score(history, rows, allowed)
         if not wish.owned:
             np.putmask(scores, np.ascontiguousarray(blocked(unseen, self.problem.membership)), -np.inf)
         if wish.within is not None:

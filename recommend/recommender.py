@@ -13,17 +13,24 @@ import numpy.typing as npt
 import pandas as pd
 
 from data.dataset import Dataset
+from data.histories import Histories, joined
 from data.log import Log
 from data.lookup import positions
 from data.rejects import Rejects
 from errors import InputError
 from evaluation.ranking import Rankings
 from kg.config import StoreConfig
+from recommend.additions import read_additions
 from recommend.aspects import Aspects
+from recommend.bundles import VARIETY, Bundler, BundleWish, beginnings
 from recommend.diversity import Reranker, reranker
 from recommend.filters import Filters
-from recommend.histories import Histories, joined
 from recommend.lists import Asked, Ranker, Wish, note_short
+from recommend.reasons import TOP, Explainer, Reasons
+from recommend.search import GRAPH, INTEREST, Blend, Searcher, checked_queries, nobody
+from recommend.strength import FILE as STRENGTH
+from recommend.strength import Strength
+from training.added import cold_scorer, with_products
 from training.loaded import LoadedRun, load_run
 from training.run import levels_of
 
@@ -31,6 +38,7 @@ IntArray = npt.NDArray[np.int64]
 Given = pd.DataFrame | Path | str
 PRODUCT = "product"
 EVERYTHING = Filters()
+BOUGHT_TOO = Filters(owned=True)
 POOL, POOL_PER_PLACE = 100, 5
 
 
@@ -54,7 +62,11 @@ class Recommender:
         self._log: Log = self.history
         self._rankers: dict[str, Ranker] = {}
         self._aspects: dict[str, Aspects] = {}
+        self._searchers: dict[Path | None, Searcher] = {}
+        self._explains: Explainer | None = None
+        self.strength: Strength | None = None
         self._rejects = Rejects()
+        self._added: npt.NDArray[np.str_] = np.empty(0, dtype=str)
 
     @classmethod
     def load(cls, folder: Path | str, store: StoreConfig | None = None) -> Self:
@@ -67,7 +79,9 @@ class Recommender:
         Raises:
             InputError: the folder holds no whole run of this version, or the data are not the run's any more.
         """
+        calibrated = Path(folder) / STRENGTH
         made = cls(load_run(Path(folder), store))
+        made.strength = Strength.read(calibrated) if calibrated.exists() else None
         made.ranker(PRODUCT).encode()
         return made
 
@@ -80,7 +94,7 @@ class Recommender:
     def problems(self) -> pd.DataFrame:
         """What the last call could not use or answer, row by row.
 
-        ``table`` (history, users, stock, lists), ``row`` (from 1), ``column``, ``value``, ``reason``.
+        ``table`` (history, users, stock, lists, products), ``row`` (from 1), ``column``, ``value``, ``reason``.
         """
         return self._rejects.frame()
 
@@ -108,7 +122,8 @@ class Recommender:
 
         Returns:
             ``user_id``, ``item_id``, ``rank`` (from 1), ``score`` (log-probability among the user's unseen
-            categories), ``name``. Users that cannot be answered stand in ``problems``.
+            categories), ``name``; where the run is calibrated (``crossaisle calibrate``) ``probability`` of a purchase
+            within the horizon and ``expected_spend``. Users that cannot be answered stand in ``problems``.
 
         Raises:
             InputError: nobody can be answered, or an argument is wrong.
@@ -171,7 +186,7 @@ class Recommender:
         found = self._reordered(level, asked, found, order, k)
         self._note_stock(filters, rejects)
         note_short(asked, found, k, rejects)
-        return ranker.frame(asked, found)
+        return self._with_strength(level, asked, found, ranker.frame(asked, found))
 
     def update(self, interactions: Given) -> None:
         """Add purchases to the histories of known users, or of new ones, who are known from then on.
@@ -191,6 +206,173 @@ class Recommender:
         more = _renumbered(more, positions(found.user_ids, self.user_ids), len(self.user_ids))
         self._log = joined([self._log, more], len(self.user_ids))
         self._rejects = Rejects(found.rejects)
+
+    def add_products(self, products: Given) -> None:
+        """Add products to the catalogue by their text and their place in the graph; nothing is trained.
+
+        They are ranked by the run's head for products never sold, beside all others. What was bought, and by whom,
+        stays; purchases of the new products count in histories from `update` on.
+
+        Args:
+            products: as of `recommend.additions.read_additions`; what cannot be used stands in ``problems``.
+
+        Raises:
+            InputError: the file or a column is missing, no product can be added, or the run has no head for them.
+        """
+        rejects = Rejects()
+        rows = read_additions(products, self.dataset, rejects)
+        before = self.dataset.catalogue.product_ids
+        run = with_products(self.run, rows)
+        added = np.concatenate([self._added, rows["product_id"].to_numpy(dtype=str)])
+        scorer = cold_scorer(run, added)
+        place = positions(before, run.dataset.catalogue.product_ids).astype(np.int32)
+        self.history, self._log = (replace(log, product=place[log.product]) for log in (self.history, self._log))
+        self.run, self._added = run, added
+        self._rankers = {PRODUCT: Ranker(run.scorer, run.dataset, None, scorer)}
+        self._aspects, self._searchers, self._rejects = {}, {}, rejects
+        self.__dict__.pop("bundler", None)  # it is made anew with them
+
+    # -- search ------------------------------------------------------------------------------------------
+
+    def search(
+        self,
+        query: str | Sequence[str],
+        user: str | None = None,
+        k: int = 20,
+        *,
+        interest: float = INTEREST,
+        graph: float = GRAPH,
+        own: float | None = None,
+        filters: Filters = BOUGHT_TOO,
+        diversity: float = 0.5,
+        by: str = "cap",
+        queries: Path | str | None = None,
+    ) -> pd.DataFrame:
+        """Products from several categories for a text (`recommend.search.Blend` has the score).
+
+        Args:
+            query: a text, or several.
+            user: whose interest counts; None: nobody's, so that what is popular does.
+            k: length of the lists.
+            interest: weight of the log-probability that the model gives to each product; 0: none.
+            graph: how much the texts of categories that are bought with a product's count, 0 … 1.
+            own: how much a product's own text counts against those of its place in the catalogue, 0 … 1; None: the more
+                the more of them are distinct.
+            filters: what may stand in the lists; by default also what the user has bought from before.
+            diversity: 0 (plain order) … 1.
+            by: the re-ranker; cap spreads a list over categories.
+            queries: folder of an encoder that `crossaisle tune-queries` tuned; None: the run's own.
+
+        Returns:
+            ``query``, ``item_id``, ``rank``, ``score``, ``name``, and the nodes that the product sits in. What is
+            amiss with a query (cut, nothing near, fewer than k) stands in ``problems``.
+
+        Raises:
+            InputError: a query is empty, the user is unknown, nothing passes the filters, or an argument is wrong.
+        """
+        _check_length("k", k)
+        order, ranker, texts, blend = (
+            reranker(by, diversity),
+            self.ranker(PRODUCT),
+            checked_queries(query),
+            Blend(interest, graph, own),
+        )
+        self._rejects = rejects = Rejects()
+        asked = nobody() if user is None else self._asked([user], None, rejects)
+        wish = Wish(k, filters.products(self.dataset.catalogue, self.history), filters.owned)
+        self._note_stock(filters, rejects)
+        return self._searcher(queries).lists(texts, ranker, self.aspects(PRODUCT), asked, blend, wish, order, rejects)
+
+    def _searcher(self, queries: Path | str | None) -> Searcher:
+        folder = None if queries is None else Path(queries)
+        if folder not in self._searchers:
+            self._searchers[folder] = Searcher.of(self.run, folder)
+        return self._searchers[folder]
+
+    # -- bundles -----------------------------------------------------------------------------------------
+
+    def bundle(
+        self,
+        anchor: str | Sequence[str] | None = None,
+        basket: Sequence[str] | None = None,
+        size: int = 4,
+        budget: float | None = None,
+        *,
+        per: str = "",
+        variety: float = VARIETY,
+        popularity: float = 1.0,
+        filters: Filters = EVERYTHING,
+    ) -> pd.DataFrame:
+        """Sets of products that go together (`recommend.sets`, `recommend.bundles.BundleWish`).
+
+        Args:
+            anchor: product that a bundle begins with, or several, each of which begins one.
+            basket: products that one bundle begins with, in any order; instead of anchors.
+            size: products in a bundle, those that it begins with included.
+            budget: most that all of it may cost; None: any.
+            per: one product of each node of this level; "": of the interest level; ``none``: no such limit.
+            variety: 0 … 1, of the products in it.
+            popularity: 0 … 1, how much it counts what is in many baskets.
+            filters: what may be added.
+
+        Returns:
+            ``bundle`` (what it begins with), ``item_id``, ``added`` (0: it begins with it, then 1, 2, …), ``score``
+            (log-probability among what could have been added), ``price``, ``name``, and the nodes that the product sits
+            in. What is amiss stands in ``problems``.
+
+        Raises:
+            InputError: no bundle can be built, or an argument is wrong.
+        """
+        begun, wish = beginnings(anchor, basket), BundleWish(size, budget, per, variety, popularity)
+        self._rejects = rejects = Rejects()
+        self._note_stock(filters, rejects)
+        return self.bundler.frame(begun, wish, filters, rejects)
+
+    @cached_property
+    def bundler(self) -> Bundler:
+        """What builds bundles; the weights are learnt when first asked for."""
+        return Bundler(self.run, self.history, self.aspects(PRODUCT).vectors)
+
+    # -- reasons -----------------------------------------------------------------------------------------
+
+    def explain(
+        self,
+        user: str,
+        item: str,
+        histories: Given | None = None,
+        *,
+        level: str | None = None,
+        top: int = TOP,
+        with_paths: bool = True,
+    ) -> Reasons:
+        """Why an item is suggested to a user (`recommend.reasons.Explainer`).
+
+        Args:
+            user: id of a user of the run, of ``histories``, or whom `update` brought.
+            item: id of a category, of a node below, or of a product.
+            histories: with the user's history, as of `categories`.
+            level: of the item; default: the first from the interest level down that knows the id.
+            top: purchases that are looked at in the graph, and paths, at most.
+            with_paths: whether the store is asked for paths; where it cannot be reached they are left out and told.
+
+        Raises:
+            InputError: the user or the item is unknown, or an argument is wrong.
+        """
+        _check_length("top", top)
+        self._rejects = rejects = Rejects()
+        asked = self._asked([user] if histories is None else None, histories, rejects)
+        at = np.flatnonzero(asked.user_ids == str(user))
+        if not len(at):
+            raise InputError(f"the histories name no user {user!r}", where="user", remedy="Give one of theirs.")
+        one = Asked(asked.user_ids[at], asked.rows[at], asked.history.of_users(at))
+        return self._explainer.explain(one, item, level, top, with_paths)
+
+    @property
+    def _explainer(self) -> Explainer:
+        """Of the present run, which `add_products` changes; what it encodes is kept."""
+        if self._explains is None or self._explains.run is not self.run:
+            self._explains = Explainer(self.run)
+        return self._explains
 
     # -- parts -------------------------------------------------------------------------------------------
 
@@ -254,6 +436,13 @@ class Recommender:
         if order.diversity == 0:
             return found
         return self.aspects(level).rerank(order, found, asked.history, k)
+
+    def _with_strength(self, level: str, asked: Asked, found: Rankings, frame: pd.DataFrame) -> pd.DataFrame:
+        """Lists of categories with ``probability`` and ``expected_spend``, where the run is calibrated."""
+        if self.strength is None or level != self.dataset.catalogue.interest_level:
+            return frame
+        probability, spend = self.strength.of_lists(self.run.scorer, asked.history, asked.rows, found)
+        return frame.assign(probability=probability, expected_spend=spend)
 
     def _note_stock(self, filters: Filters, rejects: Rejects) -> None:
         lost = pd.DataFrame({"product_id": filters.unknown_stock(self.dataset.catalogue)}, dtype="str")

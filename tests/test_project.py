@@ -38,6 +38,7 @@ ALLOWED = {
     "training": {"data", "evidence", "kg", "encoders", "fusion", "evaluation"},
     "recommend": {"data", "evidence", "kg", "encoders", "fusion", "evaluation", "training"},
     "export": {"data", "evidence", "kg", "encoders", "fusion", "evaluation", "training"},
+    "taxonomy": {"data", "encoders"},
     "conf": set(),
 }
 

@@ -18,7 +18,7 @@ import yaml
 import train
 
 ROOT = Path(__file__).parents[1]
-TITLES = ("architecture", "data", "export", "knowledge-graph", "recommend")
+TITLES = ("architecture", "data", "export", "knowledge-graph", "recommend", "shops", "tuning")
 PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in TITLES)]
 README = PAGES[0].read_text(encoding="utf-8")
 EXAMPLE = ROOT / "docs" / "examples" / "tiny_shop"

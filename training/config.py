@@ -11,13 +11,15 @@ from data.config import DataConfig
 from data.splits import ProtocolConfig
 from encoders.text_config import TextConfig
 from errors import InputError
-from evidence.config import CandidateConfig, EvidenceConfig, WithinConfig
+from evidence.config import CandidateConfig, ColdConfig, EvidenceConfig, WithinConfig
 from fusion.config import ModelConfig
 from kg.config import CoPurchaseConfig, StoreConfig
 
 Accelerator = Literal["auto", "cpu", "gpu", "mps", "tpu"]
 
 Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"]
+
+ColdKind = Literal["pretended", "unsold"]
 
 BaselineName = Literal[
     "popularity",
@@ -114,6 +116,37 @@ class OptimiserConfig:
 
 
 @dataclass
+class ColdStartConfig:
+    """The head for items that nobody has bought.
+
+    Attributes:
+        cutoffs: latest training cut-offs that it learns from; 0: a run gets no such head.
+        kinds: what it learns from: ``pretended`` (sold items made to look unsold), ``unsold`` (really unsold ones).
+        counts: what is counted around them.
+        share: of a level's items that are made to look unsold at a time.
+        most_items: at most so many.
+        users: most users of each such choice that are learnt from.
+        hidden: width of the head's MLP; 0: none.
+        epochs: of its training.
+        batch_size: users per step.
+        lr: learning rate.
+        weight_decay: of AdamW.
+    """
+
+    cutoffs: int = 1
+    kinds: list[ColdKind] = field(default_factory=lambda: ["pretended"])
+    counts: ColdConfig = field(default_factory=ColdConfig)
+    share: float = 0.1
+    most_items: int = 600
+    users: int = 1000
+    hidden: int = 16
+    epochs: int = 10
+    batch_size: int = 64
+    lr: float = 2e-3
+    weight_decay: float = 0.05
+
+
+@dataclass
 class BaselineConfig:
     """What the model is compared with.
 
@@ -163,6 +196,7 @@ class TrainConfig:
         candidates: what is counted for the re-ranking.
         text: the language model.
         model: the model's size and parts.
+        cold: the head for items that nobody has bought.
         examples: training examples.
         optimiser: how the model is trained.
         baselines: what the model is compared with.
@@ -181,6 +215,7 @@ class TrainConfig:
     candidates: CandidateConfig = field(default_factory=CandidateConfig)
     text: TextConfig = field(default_factory=TextConfig)
     model: ModelConfig = field(default_factory=ModelConfig)
+    cold: ColdStartConfig = field(default_factory=ColdStartConfig)
     examples: ExamplesConfig = field(default_factory=ExamplesConfig)
     optimiser: OptimiserConfig = field(default_factory=OptimiserConfig)
     baselines: BaselineConfig = field(default_factory=BaselineConfig)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from torch import Tensor
 from torch_geometric.data import HeteroData
 
 from encoders.config import GraphConfig
-from encoders.graph import Adjacency, EdgeType, adjacency, contract, incidence, to_torch
+from encoders.graph import Adjacency, EdgeType, adjacency, contract, incidence, to_torch, without_edges
 from kg.readback import GraphData
 from kg.schema import BOUGHT_WITH
 
@@ -39,6 +39,10 @@ class ModelGraph:
     def rows(self, products: npt.NDArray[np.int64]) -> dict[EdgeType, Tensor]:
         """The neighbours of some products as sparse CSR tensors of shape (asked, neighbours)."""
         return {edge: to_torch(matrix[products]) for edge, matrix in self.neighbours.items()}
+
+    def without_purchases(self, label: str, nodes: npt.NDArray[np.int64]) -> ModelGraph:
+        """The same graph without the co-purchases of some nodes, as if nobody had bought them."""
+        return replace(self, contracted=without_edges(self.contracted, BOUGHT_WITH, label, nodes))
 
 
 def model_graph(

@@ -25,7 +25,7 @@ from training.config import TrainConfig, from_parsed
 from training.folder import CONFIG, TEXT, RunFolder, environment
 from training.learnt import learnt
 from training.run import Job, LevelResult, Trained, attention_by_label
-from training.saved import save_model
+from training.saved import save_cold, save_model
 from training.scorer import CrossAisleScorer
 
 
@@ -142,6 +142,7 @@ def _save(config: TrainConfig, folder: RunFolder, trained: Trained, facts: dict[
     }
     trained.module.bank.keep(FrozenCache(folder.work / TEXT))
     save_model(folder.work, trained.module.model, trained.module.bank.encoder, described)
+    save_cold(folder.work, trained.cold)
 
 
 def _print_results(levels: dict[str, LevelResult]) -> None:

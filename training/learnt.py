@@ -11,6 +11,7 @@ import torch
 
 from data.log import Log
 from data.splits import unseen_categories
+from fusion.attention import ModalityFusion
 from fusion.model import Nodes
 from kg.writeback import Learnt
 from training.cutoffs import CutOff
@@ -76,6 +77,32 @@ def leaf_vectors(
     first, last = module.plan.spans[module.plan.leaf]
     for start in range(first, last, size):
         yield _some_leaves(module, cutoff, nodes, torch.arange(start, min(start + size, last)))
+
+
+@torch.inference_mode()
+def modality_shares(module: InterestModule, cutoff: CutOff, label: str) -> tuple[list[str], FloatArray]:
+    """How much each modality counts in the fused vectors of a label: names, and shares of shape (nodes, modalities).
+
+    They sum to 1 for each node; a way of joining that weighs nothing (`fusion.config.FusionConfig`) gives equal ones.
+    """
+    module.eval()
+    nodes = module.nodes(cutoff)
+    fuse = module.model.fusion[f"fuse_{label}"]
+    assert isinstance(fuse, ModalityFusion)
+    if label != module.plan.leaf:
+        return fuse.names, _array(nodes.attention[label])
+    first, last = module.plan.spans[label]
+    starts = range(0, last - first, PRODUCTS_AT_A_TIME)
+    parts = [torch.arange(start, min(start + PRODUCTS_AT_A_TIME, last - first)) for start in starts]
+    return fuse.names, np.concatenate([_array(_fused_leaves(module, cutoff, nodes, part)[1]) for part in parts])
+
+
+def _fused_leaves(
+    module: InterestModule, cutoff: CutOff, nodes: Nodes, products: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    neighbours = {edge: matrix.to(module.device) for edge, matrix in cutoff.graph.rows(products.numpy()).items()}
+    texts = module.bank.embed(products + module.plan.spans[module.plan.leaf][0])
+    return module.model.leaves(nodes, neighbours, texts, products)
 
 
 @torch.inference_mode()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,10 @@ from evaluation.evaluate import Evaluation, co_purchase_vectors, evaluate
 from evaluation.ranking import Rankings, rank
 from evaluation.scorer import Problem
 from files import read_json
+from fusion.cold import ColdHead
 from fusion.model import CrossAisle
 from training import baselines, build, ranks
+from training.cold_fit import cold_cutoffs, fit_heads
 from training.config import TrainConfig
 from training.cost import CostLog
 from training.cutoffs import Chain, CutOff
@@ -49,12 +51,14 @@ class Trained:
         phases: what each phase found.
         text: what became of the language model's tuning, JSON-ready.
         reranking: what became of the re-rankings, by label of the level.
+        cold: heads for items that nobody has bought, by label of the level.
     """
 
     module: InterestModule
     phases: list[PhaseResult]
     text: dict[str, Any]
     reranking: dict[str, RerankResult]
+    cold: dict[str, ColdHead] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -173,8 +177,9 @@ class Job:
             bank.refresh()
         if config.protocol.refit_cutoffs:
             self._refit_reranking(module, store, reranking)
+        cold = self._fit_cold(module.eval(), dataset, graphs)
         test = self._cutoff(dataset, chain, config.protocol.test_cutoff, graphs)
-        return Trained(module.eval(), found, text, reranking), test
+        return Trained(module, found, text, reranking, cold), test
 
     def _cutoff(self, dataset: Dataset, chain: Chain, moment: int, graphs: dict[int, ModelGraph]) -> CutOff:
         return build.cutoff(self.config, dataset, chain, moment, graphs[moment])
@@ -256,6 +261,16 @@ class Job:
             cutoffs = store.kept(self.config.protocol.refit_cutoffs)
             look.fit(cutoffs, {label: result.epochs for label, result in chosen.items()})
             line.append(f"{len(cutoffs)} cut-offs")
+
+    def _fit_cold(self, module: InterestModule, dataset: Dataset, graphs: dict[int, ModelGraph]) -> dict[str, ColdHead]:
+        """Heads for items that nobody has bought, from the latest cut-offs before the test."""
+        times = cold_cutoffs(self.config)
+        if ranks.is_helper() or not times:
+            return {}
+        with self.cost.step("cold start") as line:
+            found = fit_heads(self.config, module, dataset, graphs, times)
+            line.append(f"{', '.join(found) or 'no level'}: heads for what was never sold")
+        return found
 
     def test(
         self, dataset: Dataset, trained: Trained, cutoff: CutOff, process: BaseProcess | None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -15,10 +16,12 @@ from encoders.text import TextEncoder
 from encoders.text_config import TextConfig
 from errors import InputError
 from files import atomic, read_json, write_json
+from fusion.cold import ColdHead
 from fusion.config import ModelConfig
 from fusion.model import CrossAisle, ModelShape
 
 FORMAT = 1
+COLD = "cold.safetensors"
 
 
 def save_model(folder: Path, model: CrossAisle, encoder: TextEncoder, facts: dict[str, Any]) -> None:
@@ -53,10 +56,10 @@ def load_model(folder: Path) -> tuple[CrossAisle, TextEncoder, dict[str, Any]]:
     Raises:
         InputError: a file is missing, damaged or of another version.
     """
-    facts = _facts(folder / "model.json")
-    tensors = _tensors(folder / "model.safetensors")
-    model = CrossAisle(_build(ModelShape, facts["shape"]), _build(ModelConfig, facts["model"]))
-    encoder = TextEncoder(_build(TextConfig, facts["text"]))
+    facts = read_facts(folder / "model.json")
+    tensors = read_tensors(folder / "model.safetensors")
+    model = CrossAisle(built(ModelShape, facts["shape"]), built(ModelConfig, facts["model"]))
+    encoder = TextEncoder(built(TextConfig, facts["text"]))
     model.load_state_dict({name[6:]: value for name, value in tensors.items() if name.startswith("model.")})
     tuned = {name[5:]: value for name, value in tensors.items() if name.startswith("text.")}
     if tuned:
@@ -64,20 +67,58 @@ def load_model(folder: Path) -> tuple[CrossAisle, TextEncoder, dict[str, Any]]:
     return model.eval(), encoder, facts
 
 
-def _facts(path: Path) -> dict[str, Any]:
-    remedy = "Give the folder of a finished run."
+def save_cold(folder: Path, heads: dict[str, ColdHead]) -> None:
+    """Write the heads for items that nobody has bought, by label, into ``cold.safetensors``; none: no file."""
+    if not heads:
+        return
+    tensors = {f"{label}.{name}": value for label, head in heads.items() for name, value in head.state_dict().items()}
+    sizes = {label: json.dumps(head.sizes) for label, head in heads.items()}
+    with atomic(folder / COLD) as temporary:
+        save_file({name: value.cpu().contiguous() for name, value in tensors.items()}, temporary, sizes)
+
+
+def load_cold(folder: Path) -> dict[str, ColdHead]:
+    """Read them back; none where a run has no such file.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    if not (folder / COLD).exists():
+        return {}
+    tensors = read_tensors(folder / COLD)
+    with safe_open(folder / COLD, "pt") as file:
+        sizes = {label: json.loads(text) for label, text in (file.metadata() or {}).items()}
+    heads = {label: ColdHead(*size) for label, size in sizes.items()}
+    for label, head in heads.items():
+        start = f"{label}."
+        head.load_state_dict({name[len(start) :]: v for name, v in tensors.items() if name.startswith(start)})
+    return {label: head.eval() for label, head in heads.items()}
+
+
+def read_facts(path: Path, what: str = "run", version_read: int = FORMAT) -> dict[str, Any]:
+    """A JSON file that tells its format.
+
+    Raises:
+        InputError: it is missing, damaged or of another version.
+    """
+    remedy = f"Give the folder of a finished {what}."
     try:
         facts: dict[str, Any] = read_json(path)
         version = facts["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError("this is no whole run", where=str(path), remedy=remedy) from error
-    if version != FORMAT:
+        raise InputError(f"this is no whole {what}", where=str(path), remedy=remedy) from error
+    if version != version_read:
         remedy = "Train again, or use the version that made it."
-        raise InputError(f"format {version}; this version reads {FORMAT}", where=str(path), remedy=remedy)
+        raise InputError(f"format {version}; this version reads {version_read}", where=str(path), remedy=remedy)
     return facts
 
 
-def _tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Weights by name.
+
+    Raises:
+        InputError: the file is missing or damaged.
+    """
     try:
         tensors: dict[str, Tensor] = load_file(path)
     except (OSError, SafetensorError) as error:
@@ -85,7 +126,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _build(kind: type[Any], values: dict[str, Any]) -> Any:  # noqa: ANN401
+def built(kind: type[Any], values: dict[str, Any]) -> Any:  # noqa: ANN401
     """A dataclass from plain values, types checked."""
     parser = ArgumentParser(exit_on_error=False)
     parser.add_class_arguments(kind, "it")

@@ -65,12 +65,13 @@ class CrossAisleScorer(Scorer):
         module: the trained module; put in evaluation mode.
         cutoff: with the evidence of all levels.
         chunk: products encoded at a time.
+        reranks: whether candidates are ranked again, where the run has heads for that.
     """
 
     name = "crossaisle"
 
-    def __init__(self, module: InterestModule, cutoff: CutOff, chunk: int = 20_000) -> None:
-        self.module, self.cutoff, self.chunk = module, cutoff, chunk
+    def __init__(self, module: InterestModule, cutoff: CutOff, chunk: int = 20_000, reranks: bool = True) -> None:
+        self.module, self.cutoff, self.chunk, self.reranks = module, cutoff, chunk, reranks
         self.step = -1
         self._encoded: _Encoded | None = None
         self._alike: dict[int, TextSimilarity] = {}
@@ -116,7 +117,7 @@ class CrossAisleScorer(Scorer):
         return found.float().cpu().numpy()
 
     def _is_leaf(self, step: int) -> bool:
-        return step == len(self.cutoff.chain.levels) - 1
+        return step == len(self.module.model.shape.steps) - 1
 
     def _head(self, step: int) -> WithinHead:
         head = self.module.model.within[f"within_{self.module.model.shape.steps[step].label}"]
@@ -145,6 +146,12 @@ class CrossAisleScorer(Scorer):
         scores, candidates = self._descend(history, rows, allowed)
         return self._reranked(self.step, scores, candidates)
 
+    @torch.inference_mode()
+    def before_and_after(self, history: Log, rows: IntArray) -> tuple[FloatArray, FloatArray]:
+        """`score` without the level's own re-ranking (those above it are done), and with it, each (b, items)."""
+        before, found = self._descend(history, rows, unseen_categories(history, self.cutoff.interest.level))
+        return before, self._reranked(self.step, before.copy(), found)
+
     def candidates(self, history: Log, rows: IntArray) -> Candidates:
         """The candidates of the fitted level, as its own re-ranking finds them.
 
@@ -162,7 +169,7 @@ class CrossAisleScorer(Scorer):
     ) -> tuple[FloatArray, Candidates | None]:
         """Scores and candidates of the fitted level, before its own re-ranking but after those above."""
         parts, users = self.parts(history, rows)
-        scores = _log_softmax(np.sum(list(parts.values()), axis=0), allowed)
+        scores = log_softmax(np.sum(list(parts.values()), axis=0), allowed)
         encoded, found = self.encode(), None
         for step in range(self.step + 1):
             scores = self._reranked(step - 1, scores, found)
@@ -174,7 +181,7 @@ class CrossAisleScorer(Scorer):
 
     def _rerank_head(self, step: int) -> RerankHead | None:
         name = f"rerank_{self.module.model.shape.steps[step].label}"
-        if name not in self.module.model.rerank:
+        if name not in self.module.model.rerank or not self.reranks:
             return None
         head = self.module.model.rerank[name]
         assert isinstance(head, RerankHead)
@@ -239,7 +246,7 @@ class CrossAisleScorer(Scorer):
         return self._siblings(step).log_share(scores), pairs
 
 
-def _log_softmax(scores: FloatArray, allowed: npt.NDArray[np.bool_]) -> FloatArray:
+def log_softmax(scores: FloatArray, allowed: npt.NDArray[np.bool_]) -> FloatArray:
     """Log-softmax over the allowed columns of each row; −inf elsewhere."""
     masked = np.where(allowed, scores, -np.inf)
     top = masked.max(axis=1, keepdims=True)

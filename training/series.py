@@ -151,13 +151,13 @@ def _check(parser: ArgumentParser, planned: Planned) -> None:
             continue
         there = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
         wanted = yaml.safe_load(resolved(parser, planned.settings))
-        other = _differing(there, wanted)
+        other = differing(there, wanted)
         if other:
             remedy = "Give the settings that it was made with, or another folder, or remove it."
             raise InputError(f"this run has another {other[0]}", where=str(folder), remedy=remedy)
 
 
-def _differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+def differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """Dotted names of settings in which two resolved configurations differ, places apart."""
     flat = [{k: v for k, v in _flat(given) if k.partition(".")[0] not in PLACES} for given in (one, other)]
     names = dict.fromkeys([*flat[0], *flat[1]])

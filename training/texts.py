@@ -25,8 +25,7 @@ class TextSimilarity:
 
     def __init__(self, bank: TextBank, positions: Tensor) -> None:
         with torch.inference_mode():
-            vectors = torch.nn.functional.normalize(bank.distinct().float(), dim=1)
-        self._vectors: FloatArray = vectors.cpu().numpy()
+            self._vectors = _unit(bank.distinct())
         self._text: IntArray = bank.inverse[positions.to(bank.inverse.device)].cpu().numpy()
 
     def of(self, bought: sp.csr_array, candidates: IntArray) -> FloatArray:
@@ -47,3 +46,14 @@ class TextSimilarity:
                 alike = self._vectors[self._text[asked]] @ self._vectors[texts].T
                 out[user] = np.column_stack([alike.max(axis=1), alike @ (times / times.sum()).astype(np.float32)])
         return out
+
+
+def unit_texts(bank: TextBank, positions: Tensor) -> FloatArray:
+    """Text vectors of some nodes as they are now, of length 1 (0 without a text), shape (nodes, d)."""
+    with torch.inference_mode():
+        return _unit(bank.embed(positions))
+
+
+@torch.inference_mode()
+def _unit(vectors: Tensor) -> FloatArray:
+    return np.asarray(torch.nn.functional.normalize(vectors.float(), dim=1).cpu().numpy(), dtype=np.float32)

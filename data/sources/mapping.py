@@ -7,6 +7,7 @@ from __future__ import annotations
 import datetime
 from dataclasses import MISSING, dataclass, field, fields, is_dataclass
 from difflib import get_close_matches
+from itertools import pairwise
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
@@ -25,12 +26,15 @@ class ProductsMapping:
         id: column with the product's id.
         text: column or columns that describe the product itself, joined with ", "; default none.
         attributes: columns that become nodes of the graph, with their label, as ``{brand: Brand}``.
+        repeated: the file has many rows of a product, as a log of sales has: its first row counts, and the others are
+            no rejects; default false.
     """
 
     file: str
     id: str
     text: list[str] = field(default_factory=list)
     attributes: dict[str, str] = field(default_factory=dict)
+    repeated: bool = False
 
 
 @dataclass(frozen=True)
@@ -116,8 +120,37 @@ class PublicMapping:
 
 
 @dataclass(frozen=True)
+class CodesMapping:
+    """A column of the products file with a code whose first characters are the node above (UNSPSC, HS, GPC, NACE).
+
+    Attributes:
+        column: the column.
+        levels: length of the code by name of the level, top first, as ``{class: 4, subclass: 6}``; a product whose code
+            is shorter sits at the last level that its code reaches.
+    """
+
+    column: str
+    levels: dict[str, int]
+
+
+@dataclass(frozen=True)
+class TableMapping:
+    """A file of its own with a row for each product and a column for each level, as `crossaisle taxonomy` writes it.
+
+    Attributes:
+        file: CSV or Parquet file.
+        product: column with the product's id.
+        levels: columns, one per level, top first; the levels carry the columns' names.
+    """
+
+    file: str
+    product: str
+    levels: list[str]
+
+
+@dataclass(frozen=True)
 class TaxonomyMapping:
-    """The taxonomy, in exactly one of five forms.
+    """The taxonomy, in exactly one of seven forms.
 
     Attributes:
         levels: columns of the products file, one per level, top first; the levels carry the columns' names.
@@ -127,6 +160,8 @@ class TaxonomyMapping:
         tags: a column with an unordered set of names.
         tree: a file of nodes and parents.
         public: a public product taxonomy.
+        codes: a column with codes whose beginnings are the nodes above.
+        table: a file with each product's nodes.
     """
 
     levels: list[str] = field(default_factory=list)
@@ -135,6 +170,8 @@ class TaxonomyMapping:
     tags: TagsMapping | None = None
     tree: TreeMapping | None = None
     public: PublicMapping | None = None
+    codes: CodesMapping | None = None
+    table: TableMapping | None = None
 
 
 @dataclass(frozen=True)
@@ -289,17 +326,28 @@ def read_as(kind: Any, file: Path) -> Any:
     return _build(kind, content, str(file))
 
 
+FORMS = ("levels", "path", "tags", "tree", "public", "codes", "table")
+
+
 def _check(mapping: Mapping, where: str) -> None:
     taxonomy = mapping.taxonomy
-    forms = [name for name in ("levels", "path", "tags", "tree", "public") if getattr(taxonomy, name)]
+    forms = [name for name in FORMS if getattr(taxonomy, name)]
     if len(forms) != 1:
         what = f"{len(forms)} forms of taxonomy given ({', '.join(forms) or 'none'})"
-        remedy = "Give exactly one of levels, path, tags, tree, public."
+        remedy = f"Give exactly one of {', '.join(FORMS)}."
         raise InputError(what, where=f"{where}, taxonomy", remedy=remedy)
+    _check_codes(taxonomy.codes, f"{where}, taxonomy, codes")
     for i, relation in enumerate(mapping.relations):
         if bool(relation.relation) == bool(relation.relation_column):
             remedy = "Give either relation (one name) or relation_column."
             raise InputError("the relation's name is not clear", where=f"{where}, relations[{i}]", remedy=remedy)
+
+
+def _check_codes(codes: CodesMapping | None, where: str) -> None:
+    lengths = [0, *codes.levels.values()] if codes else [0, 1]
+    if len(lengths) == 1 or any(longer <= shorter for shorter, longer in pairwise(lengths)):
+        what = f"lengths {', '.join(map(str, lengths[1:])) or 'of no level'}"
+        raise InputError(what, where=f"{where}, levels", remedy="Give rising lengths, as in {class: 4, subclass: 6}.")
 
 
 def _build(kind: Any, value: Any, where: str) -> Any:

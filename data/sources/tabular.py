@@ -63,9 +63,28 @@ def read(config: DataConfig) -> Tables:
     if config.mapping is None:
         remedy = "Give --data.mapping FILE; docs/examples has some."
         raise InputError("the source tabular needs a mapping", where="data.mapping", remedy=remedy)
-    mapping = read_mapping(config.mapping)
-    root = config.root or config.mapping.parent / mapping.root
-    return _Shop(mapping, config.mapping, Reader(root, mapping.delimiter, mapping.encoding)).tables()
+    return _shop(config.mapping, config.root).tables()
+
+
+def read_texts(mapping: Path, root: Path | None = None) -> pd.DataFrame:
+    """Products and what describes them, without the taxonomy, which need not be there yet.
+
+    Args:
+        mapping: YAML file.
+        root: folder of the files; default: the mapping's own.
+
+    Returns:
+        ``product_id``, ``text``: each product once, in the order of the file.
+
+    Raises:
+        InputError: anything wrong with the mapping or the products file.
+    """
+    return _shop(mapping, root).texts()
+
+
+def _shop(file: Path, root: Path | None) -> _Shop:
+    mapping = read_mapping(file)
+    return _Shop(mapping, file, Reader(root or file.parent / mapping.root, mapping.delimiter, mapping.encoding))
 
 
 @dataclass
@@ -120,19 +139,32 @@ class _Shop:
     def _raw_products(self) -> pd.DataFrame:
         products, taxonomy = self.mapping.products, self.mapping.taxonomy
         columns = [products.id, *products.text, *products.attributes, *taxonomy.levels]
-        columns += [form.column for form in (taxonomy.path, taxonomy.tags) if form]
+        columns += [form.column for form in (taxonomy.path, taxonomy.tags, taxonomy.codes) if form]
         columns += [form.product_node for form in (taxonomy.tree, taxonomy.public) if form]
-        raw = self.reader.read(products.file, columns)
-        return raw.apply(as_text)
+        return self._rows_of_products(columns)
+
+    def _rows_of_products(self, columns: list[str]) -> pd.DataFrame:
+        """Columns of the products file as text; each product's first row alone where the file repeats them."""
+        products = self.mapping.products
+        raw = self.reader.read(products.file, columns).apply(as_text)
+        return raw[~raw[products.id].duplicated()] if products.repeated else raw
+
+    def texts(self) -> pd.DataFrame:
+        """Products and their texts, each product once, in the order of the file: ``product_id``, ``text``."""
+        products = self.mapping.products
+        raw = self._rows_of_products([products.id, *products.text])
+        return self._with_text(raw[raw[products.id].notna() & ~raw[products.id].duplicated()])
 
     def _products(self, raw: pd.DataFrame) -> pd.DataFrame:
+        return self._with_text(raw).assign(**{column: raw[column] for column in self.mapping.products.attributes})
+
+    def _with_text(self, raw: pd.DataFrame) -> pd.DataFrame:
         section = self.mapping.products
         text = pd.Series("", index=raw.index, dtype="str")
         for column in section.text:
             part = raw[column].fillna("").str.strip()
             text = text + part.where((part == "") | (text == ""), ", " + part)
-        named = {column: raw[column] for column in section.attributes}
-        return pd.DataFrame({"product_id": raw[section.id], "text": text, **named})
+        return pd.DataFrame({"product_id": raw[section.id], "text": text})
 
     def _taxonomy(self, raw: pd.DataFrame) -> Taxonomy:
         """Of products that are listed twice only the first row counts, as in the products themselves."""
@@ -145,6 +177,8 @@ class _Shop:
             (section.tags, self._from_tags),
             (section.tree, self._from_tree),
             (section.public, self._from_public),
+            (section.codes, self._from_codes),
+            (section.table, self._from_table),
         ]
         taxonomy = next(build for form, build in forms if form)(raw)
         if not taxonomy.levels:
@@ -158,6 +192,28 @@ class _Shop:
         names = names.where(names != "")
         ids = names if section.unique_names else joined_ids(names)
         nodes, memberships = from_levels(raw[self.mapping.products.id], ids, names)
+        return Taxonomy(nodes, memberships, tuple(section.levels))
+
+    def _from_codes(self, raw: pd.DataFrame) -> Taxonomy:
+        section = self.mapping.taxonomy.codes
+        assert section is not None
+        codes = raw[section.column].str.strip()
+        long = codes.str.len()
+        ids = pd.DataFrame({name: codes.str[:n].where(long >= n) for name, n in section.levels.items()})
+        nodes, memberships = from_levels(raw[self.mapping.products.id], ids, ids)
+        return Taxonomy(nodes, memberships, tuple(section.levels))
+
+    def _from_table(self, raw: pd.DataFrame) -> Taxonomy:
+        section = self.mapping.taxonomy.table
+        assert section is not None
+        table = self.reader.read(section.file, [section.product, *section.levels]).apply(as_text)
+        products = raw[self.mapping.products.id]
+        unknown = ~table[section.product].isin(products)
+        table = self.rejects.drop(table, unknown, "memberships", section.product, "no such product")
+        table = table.drop_duplicates(section.product).set_index(section.product)
+        names = table.reindex(products)[section.levels].set_index(raw.index).apply(lambda column: column.str.strip())
+        names = names.where(names != "")
+        nodes, memberships = from_levels(products, joined_ids(names), names)
         return Taxonomy(nodes, memberships, tuple(section.levels))
 
     def _from_path(self, raw: pd.DataFrame) -> Taxonomy:

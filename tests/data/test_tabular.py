@@ -13,6 +13,7 @@ from data.config import DataConfig
 from data.load import load
 from data.sources.files import as_text
 from data.sources.periods import Periods
+from data.sources.tabular import read_texts
 from data.sources.taxonomy import depths, joined_ids, pick_tags
 from errors import InputError
 
@@ -145,6 +146,51 @@ def test_tags_that_are_too_rare_leave_no_category(folder):
 
 def tree(**more):
     return {"tree": {"file": "tree.csv", "node": "id", "parent": "up", "product_node": "node", **more}}
+
+
+def test_codes_whose_beginnings_are_the_levels(folder):
+    folder.write("products.csv", "sku,title,brand,code\n1,Espresso,,1104\n2,Filter,,1105\n3,Soap,,2101\n4,Cloth,,21\n")
+    folder.mapping["taxonomy"] = {"codes": {"column": "code", "levels": {"class": 2, "subclass": 4}}}
+    folder.mapping["interest_level"] = "class"
+    dataset = folder.load()
+    assert nodes(dataset) == {"class": ["11", "21"], "subclass": ["1104", "1105", "2101"]}
+    assert category_of(dataset) == [["11"], ["11"], ["21"], ["21"]]
+    assert dataset.catalogue.levels["subclass"].of_product[[3]].nnz == 0, "a code too short for a subclass"
+
+
+def test_a_table_of_products_and_their_nodes(folder):
+    folder.write("nodes.csv", "id,aisle,shelf\n4,Home,Rags\n1,Food,Coffee\n2,Food,Coffee\n3,Home,Soap\n9,Home,Soap\n")
+    folder.mapping["taxonomy"] = {"table": {"file": "nodes.csv", "product": "id", "levels": ["aisle", "shelf"]}}
+    dataset = folder.load()
+    assert category_of(dataset) == [["Food > Coffee"], ["Food > Coffee"], ["Home > Soap"], ["Home > Rags"]]
+    assert dataset.tables.rejects[["table", "value", "reason"]].to_numpy().tolist() == [
+        ["memberships", "9", "no such product"]
+    ]
+
+
+def test_a_log_of_sales_as_the_products_file(folder):
+    lines = ["2,a,2024-01-01,Filter,Food", "1,a,2024-01-02,Espresso,Food", "2,b,2024-01-03,Paper,Home"]
+    folder.write("sales.csv", "\n".join(["sku,who,when,title,aisle", *lines, ""]))
+    folder.mapping["products"] = {"file": "sales.csv", "id": "sku", "text": "title", "repeated": True}
+    folder.mapping["taxonomy"] = {"levels": ["aisle"]}
+    folder.mapping["interactions"] = {"file": "sales.csv", "user": "who", "product": "sku", "time": "when"}
+    dataset = folder.load()
+    assert dataset.catalogue.product_ids.tolist() == ["1", "2"]
+    assert dataset.catalogue.product_texts == ["Espresso", "Filter"]
+    assert nodes(dataset) == {"aisle": ["Food"]}
+    assert len(dataset.log) == 3
+    assert not len(dataset.tables.rejects)
+
+
+def test_texts_are_read_without_a_taxonomy(folder):
+    folder.mapping["taxonomy"] = {"table": {"file": "not_yet.csv", "product": "id", "levels": ["shelf"]}}
+    folder.write("mapping.yaml", yaml.safe_dump(folder.mapping))
+    assert read_texts(folder.path / "mapping.yaml").to_numpy().tolist() == [
+        ["1", "Espresso"],
+        ["2", "Filter"],
+        ["3", "Soap"],
+        ["4", "Sponge"],
+    ]
 
 
 def test_a_tree_in_a_file(folder):
@@ -370,6 +416,9 @@ def test_ids_of_any_length_and_script(folder):
         ("taxonomy", {"path": {"column": "path"}}, r"2 forms of taxonomy given \(levels, path\)"),
         ("taxonomy", {"levels": []}, r"0 forms of taxonomy given \(none\)"),
         ("taxonomy", {"unique_names": "yes"}, "'yes' is of type str, not bool"),
+        ("taxonomy", {"levels": [], "codes": {"column": "x", "levels": {"a": 4, "b": 4}}}, "lengths 4, 4"),
+        ("taxonomy", {"levels": [], "codes": {"column": "x", "levels": {}}}, "lengths of no level"),
+        ("taxonomy", {"levels": [], "codes": {"column": "x", "levels": {"a": 2}}}, "column 'x': no such column"),
         (
             "interactions",
             {"user": "buyer"},

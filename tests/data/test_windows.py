@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from data.log import Log
 from data.splits import ProtocolConfig
-from data.windows import windows
+from data.windows import validation_windows, windows
 from errors import InputError
 
 
@@ -125,3 +125,47 @@ def test_a_protocol_that_leaks_is_refused_in_every_window():
 def test_a_log_without_interactions_is_told():
     with pytest.raises(InputError, match="lies outside the data"):
         derived(40, log=year().before(0))
+
+
+# -- validation windows --------------------------------------------------------------------------------------
+
+
+def test_validation_windows_of_the_default_protocol():
+    early, late = validation_windows(ProtocolConfig(), None, year())
+    assert (early.validation_cutoff, late.validation_cutoff) == (33, 40)
+    assert early.train_cutoffs == [9, 13, 17, 21, 26]
+    assert late.train_cutoffs == ProtocolConfig().train_cutoffs
+    assert {one.test_cutoff for one in (early, late)} == {47}
+    assert early.refit_cutoffs == late.refit_cutoffs == []
+
+
+@given(protocols, st.sets(st.integers(2, 119), min_size=1, max_size=4), st.integers(0, 30))
+def test_no_validation_window_touches_the_test(protocol, asked, first):
+    log = year(first, 120)
+    for cutoff in sorted(asked):
+        try:
+            (one,) = validation_windows(protocol, [cutoff], log)
+        except InputError:
+            continue
+        assert one.validation_cutoff + one.horizon <= protocol.test_cutoff
+        assert one.train_cutoffs
+        assert all(time + one.horizon <= one.validation_cutoff for time in one.train_cutoffs)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ([], "no validation window"),
+        ([40, 33], "window 33 comes after 40"),
+        ([33, 41], "41 is after the protocol's validation cut-off\n  Give cut-offs of at most 40"),
+        ([14, 40], "window 14 leaves no cut-off in train_cutoffs .*\n  Give windows from 15 on"),
+    ],
+)
+def test_validation_windows_that_cannot_be_are_refused(asked, told):
+    with pytest.raises(InputError, match=f"--validation_cutoffs: {told}"):
+        validation_windows(ProtocolConfig(), asked, year())
+
+
+def test_a_protocol_that_leaks_has_no_validation_windows():
+    with pytest.raises(InputError, match="a leak"):
+        validation_windows(ProtocolConfig(validation_cutoff=41), [33], year())

@@ -7,7 +7,7 @@ import torch
 from torch_geometric.data import HeteroData
 
 from encoders.config import GraphConfig
-from encoders.graph import GraphEncoder, SparseProduct, adjacency, contract, incidence, to_torch
+from encoders.graph import GraphEncoder, SparseProduct, adjacency, contract, incidence, to_torch, without_edges
 
 SIZES = {"Category": 4, "Brand": 3, "Product": 7}
 IN, BY, WITH = ("Product", "IN", "Category"), ("Product", "BY", "Brand"), ("Category", "BOUGHT_WITH", "Category")
@@ -230,3 +230,15 @@ def test_a_new_node_is_encoded_without_a_new_weight():
     found = encoder().eval()(adjacency(contract(graph, "Product")), {})
     assert found["Category"].shape == (5, DIM)
     torch.testing.assert_close(found["Category"][:4], encoder().eval()(contracted(), {})["Category"])
+
+
+def test_without_edges_is_the_graph_that_never_had_them():
+    data, less = shop_graph(), shop_graph()
+    before = adjacency(data)
+    put(less, WITH, [(0, 1), (1, 2), (2, 1)], [0.5, 2.0, 1.0])
+    asked, never = without_edges(before, "BOUGHT_WITH", "Category", np.array([3])), adjacency(less)
+    for edge_type, matrix in never.matrices.items():
+        torch.testing.assert_close(asked.matrices[edge_type].to_dense(), matrix.to_dense())
+    for label, degrees in never.degrees.items():
+        torch.testing.assert_close(asked.degrees[label], degrees)
+    assert before.matrices[WITH].to_dense()[0, 3] > 0

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from evaluation import bootstrap as module
-from evaluation.bootstrap import bootstrap
+from evaluation.bootstrap import Crossed, bootstrap, crossed
 
 
 def test_agrees_with_the_normal_interval_of_a_large_sample():
@@ -55,3 +55,33 @@ def test_a_constant_has_no_width():
 def test_refuses_what_has_no_mean(values):
     with pytest.raises(ValueError, match="finite"):
         bootstrap(values)
+
+
+def pairs_of(n_users=60, n_items=8, seed=0):
+    """Every user with two items, gains that depend on the item."""
+    rng = np.random.default_rng(seed)
+    item = np.stack([rng.permutation(n_items)[:2] for _ in range(n_users)]).ravel()
+    user = np.repeat(np.arange(n_users), 2)
+    gains = 0.5 * ((item < n_items / 2) + 0.1 * rng.random(len(item)))
+    return Crossed(user, item, np.full(len(item), 0.5)), gains[:, None]
+
+
+def test_crossed_by_user_is_the_bootstrap_by_user():
+    pairs, gains = pairs_of()
+    (found,) = crossed(pairs, gains, "user", 2000)
+    (plain,) = bootstrap(np.bincount(pairs.user, gains[:, 0]), 2000)
+    assert found.mean == pytest.approx(plain.mean)
+    assert (found.low, found.high) == pytest.approx((plain.low, plain.high), abs=0.01)
+
+
+def test_few_items_make_it_less_sure_than_many_users():
+    pairs, gains = pairs_of()
+    found = {over: crossed(pairs, gains, over, 2000)[0] for over in ("user", "item", "both")}
+    width = {over: one.high - one.low for over, one in found.items()}
+    assert width["user"] < width["item"] < 1.05 * width["both"]
+
+
+def test_crossed_needs_a_pair():
+    nothing = np.zeros(0, dtype=np.int64)
+    with pytest.raises(ValueError, match="at least one pair"):
+        crossed(Crossed(nothing, nothing, nothing.astype(float)), np.zeros((0, 1)), "both")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from export.commands import export
@@ -9,6 +12,8 @@ from export.config import ExportConfig
 from export.reader import Export
 from kg.config import StoreConfig
 from training.loaded import load_run
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 
 @pytest.fixture(scope="session")

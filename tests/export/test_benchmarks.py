@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
+from benchmarked import module
 
 from evaluation.ranking import Rankings
 from export.levels import item_levels
-
-BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
-
-
-def module(name):
-    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", BENCHMARKS / f"{name}.py")
-    made = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = made
-    spec.loader.exec_module(made)
-    return made
 
 
 def test_agreement(run, whole, finished, tmp_path, monkeypatch):
@@ -95,3 +83,16 @@ def test_rows(case, tmp_path):
     assert (storage, dtype) == case
     assert min(float(figure.replace(",", "")) for figure in (written, read)) > 0
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_new_products(run):
+    """Each step is timed on all products, and their shares are those of the whole."""
+    benchmark = module("new_products")
+    found, alone, distinct = benchmark.steps(run, 50, 10)
+    assert [one.products for one in found] == [50] * 5
+    assert alone.products == 10
+    assert 1 <= distinct <= 50
+    rows = {row[0]: row for row in benchmark.rows(found, alone)}
+    whole = float(rows["all"][1].replace(",", ""))
+    assert all(whole <= float(rows[one.step][1].replace(",", "")) for one in found)
+    assert sum(float(row[2].rstrip("%")) for row in list(rows.values())[:5]) == pytest.approx(100, abs=0.5)

@@ -233,12 +233,14 @@ PEOPLE = {
     "nobody": ("users", "user_id\n", "names no user"),
     "twice": ("users", "user_id\n{user}\n{user}\n", "comes twice"),
     "no column": ("users", "name\n{user}\n", "no column 'user_id'"),
-    "a column missing": ("histories", "user_id,time\nu,3\n", "no column 'product_id'"),
-    "no purchases": ("histories", "user_id,product_id,time\n", "no purchases"),
+    "a column missing": ("histories", "user_id,time\nu,3\n", "'product_id': no such column"),
+    "no purchases": ("histories", "user_id,product_id,time\n", "no rows"),
     "an unknown product": ("histories", "user_id,product_id,time\nu,hoverboard,3\n", "'hoverboard'"),
     "the future": ("histories", "user_id,product_id,time\nu,{product},31\n", "period 31 or later"),
     "no period": ("histories", "user_id,product_id,time\nu,{product},soon\n", "soon"),
     "no user": ("histories", "user_id,product_id,time\n,{product},3\n", "is no text"),
+    "no product": ("histories", "user_id,product_id,time\nu,{product},3\nu,,3\n", "product_id nan is no text"),
+    "several": ("histories", "user_id,product_id,time\nu,x,3\nu,y,3\nu,z,3\n", r"'x' is wrong: .* \(2 more rows"),
     "a return": ("histories", "user_id,product_id,time,quantity\nu,{product},3,-1\n", "a return"),
 }
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import duckdb
+import lancedb
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 
@@ -62,3 +65,29 @@ def test_recommendations_in_duckdb(whole, product):
     scores += whole.array("Product", "retrieval_bias")
     scores[np.isin(whole.array("Product", "category"), known)] = -np.inf
     np.testing.assert_allclose([score for _, score in found], np.sort(scores)[::-1][:10], rtol=1e-4)
+
+
+def test_nearest_neighbours_in_lancedb(whole, product, nearest, tmp_path):
+    table = lancedb.connect(tmp_path / "lance").create_table("product", pq.read_table(product))
+    first = whole.array("Product")[0]
+    query = table.search(first, vector_column_name="embedding").distance_type("cosine")
+    found = query.where(f"id <> '{whole.ids('Product')[0]}'", prefilter=True).limit(5).to_arrow()
+    np.testing.assert_allclose(1 - found["_distance"].to_numpy(), nearest, atol=1e-5)
+
+
+def test_recommendations_in_lancedb(whole, product, tmp_path):
+    """By the retrieval tower: the bias as last coordinate, the user's known categories left out inside the search."""
+    table = pq.read_table(product, columns=["id", "category"])
+    items = np.column_stack([whole.array("Product", "retrieval"), whole.array("Product", "retrieval_bias")])
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(items.ravel(), pa.float32()), items.shape[1])
+    made = lancedb.connect(tmp_path / "lance").create_table("product", table.append_column("vector", vectors))
+    row = int(np.argmax(np.unpackbits(whole.array("User", "seen"), axis=1).sum(axis=1)))
+    known = np.flatnonzero(np.unpackbits(whole.array("User", "seen")[row])).tolist()
+    user = np.append(whole.array("User", "retrieval_product")[row], 1)
+    query = (
+        made.search(user).distance_type("dot").where(f"category NOT IN ({','.join(map(str, known))})", prefilter=True)
+    )
+    found = query.limit(10).to_arrow()
+    scores = items @ user
+    scores[np.isin(whole.array("Product", "category"), known)] = -np.inf
+    np.testing.assert_allclose(1 - found["_distance"].to_numpy(), np.sort(scores)[::-1][:10], rtol=1e-4, atol=1e-4)

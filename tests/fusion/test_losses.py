@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from fusion.losses import unseen_softmax
+from fusion.losses import in_batch_softmax, unseen_softmax
 
 SCORES = torch.tensor([[1.0, 2.0, 0.5, 9.0], [0.0, 0.0, 3.0, 1.0], [5.0, 1.0, 1.0, 1.0]])
 UNSEEN = torch.tensor([[1, 1, 1, 0], [1, 1, 1, 1], [0, 1, 1, 1]]).bool()
@@ -52,3 +52,19 @@ def test_a_user_who_has_everything():
     unseen[2] = False
     loss = unseen_softmax(SCORES, unseen, TARGETS)
     assert loss.item() == pytest.approx(by_hand(0.5), rel=1e-5)
+
+
+def test_in_batch_negatives_by_hand():
+    queries, documents = torch.eye(2), torch.tensor([[1.0, 0.0], [0.6, 0.8], [0.0, 1.0]])
+    own = torch.tensor([[1, 1, 0], [0, 0, 1]]).bool()
+    e = math.exp
+    first = (-math.log(e(2) / (e(2) + e(0))) - math.log(e(1.2) / (e(1.2) + e(0)))) / 2
+    second = -math.log(e(2) / (e(2) + e(0) + e(1.6)))
+    found = in_batch_softmax(queries, documents, own, temperature=0.5)
+    assert found.item() == pytest.approx((first + second) / 2, rel=1e-5)
+
+
+def test_a_query_without_negatives_or_documents_costs_nothing():
+    queries, documents = torch.eye(2), torch.eye(2)
+    assert in_batch_softmax(queries, documents, torch.ones(2, 2).bool()).item() == 0
+    assert in_batch_softmax(queries, documents, torch.zeros(2, 2).bool()).item() == 0

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from rich.console import Console
 
@@ -63,3 +64,122 @@ def test_times_of_lists(recommender, monkeypatch, capsys):
     shown = capsys.readouterr().out
     assert "all 60 users, products" in shown
     assert "load the run" in shown
+
+
+def test_short_histories(loaded, finished, capsys):
+    bench = benchmark("cold_start")
+    found = bench.measure_short(loaded)
+    test = json.loads((finished.folder / "metrics.json").read_text())
+    few = test["by_activity"]["category"]["crossaisle"]["0–3"]
+    whole = found.get("at most 3 baskets")
+    assert (whole["sizes"]["users"] if whole else 0) == few["users"]
+    nothing = found["no history"]["ndcg@20"]
+    assert nothing["popularity"] == pytest.approx(test["test"]["category"]["popularity"]["ndcg@20"])
+    history = bench.last_baskets(loaded.scorer.cutoff.history, 2)
+    assert bench.basket_counts(history).max() == 2
+    bench.show_short(found, Console(width=200))
+    assert "last 3 baskets" in capsys.readouterr().out
+
+
+def test_cold_items_are_ranked_among_themselves(loaded, capsys):
+    bench = benchmark("cold_start")
+    with pytest.raises(bench.InputError, match="this run withholds nothing"):
+        bench.withheld(loaded)
+    run, task, step = bench.pretended(loaded)
+    sold = run.scorer.cutoff.history.counts(run.dataset.catalogue.below.of_product)
+    assert step == 0
+    assert sold[:, task.items].nnz == 0
+    assert task.wanted.any()
+    found = bench.measure_cold(run, task, step)
+    assert set(found["difference"]) == set(found["ndcg@20"]) - {bench.OURS}
+    assert all(0 < value <= 1 for value in found["ndcg@20"].values())
+    bench.show_cold(found, "withheld", Console(width=200))
+    assert f"of {len(task.items)} items by {len(task.users)} users" in capsys.readouterr().out
+
+
+WORDS = ["red shoes", "blue hats", "warm coats", "silver rings", "green socks", "black boots"]
+
+
+@pytest.fixture(scope="module")
+def clothing(tmp_path_factory):
+    """A folder of bundles in the form of the public data: 60 bundles of two or three items of six kinds."""
+    folder, rng = tmp_path_factory.mktemp("clothing"), np.random.default_rng(0)
+    items = [(str(at), f"{WORDS[at % 6]} number {at}") for at in range(48)]
+    paths = [f"[[Clothing, Shoes & Jewelry,{('Women', 'Men')[at % 2]},{WORDS[at % 6]}, more,x]]" for at in range(48)]
+    pd.DataFrame(items, columns=["item ID", "titles"]).to_csv(folder / "item_titles.csv", index=False)
+    pd.DataFrame({"item ID": [name for name, _ in items], "categories": paths}).to_csv(
+        folder / "item_categories.csv", index=False
+    )
+    pd.DataFrame(
+        {"bundle ID": range(60), "intent": [f"some {WORDS[at % 6]}" + " new" * (at > 40) for at in range(60)]}
+    ).to_csv(folder / "bundle_intent.csv", index=False)
+    pd.DataFrame({"session ID": [at // 2 for at in range(60)], "bundle ID": range(60)}).to_csv(
+        folder / "session_bundle.csv", index=False
+    )
+    held = [(at, at % 6 + 6 * some) for at in range(60) for some in rng.choice(8, 2 + at % 2, replace=False)]
+    pd.DataFrame(held, columns=["bundle ID", "item ID"]).to_csv(folder / "bundle_item.csv", index=False)
+    return folder
+
+
+def test_search_finds_what_words_name(clothing, tmp_path, capsys, monkeypatch):
+    bench = benchmark("search")
+    assert bench._paths("[[a,b, c],[a,d]]") == [["a", "b, c"], ["a", "d"]]
+    shop = bench.read(clothing)
+    assert shop.shelf.categories[0].startswith("Men > ")
+    assert [len(part) for part in shop.parts.values()] == [36, 12, 12]
+    assert [len(part) for part in bench.read(clothing, by_session=True).parts.values()] == [36, 12, 12]
+    assert bench.main([str(clothing), "--to", str(tmp_path / "tuned"), "--strategies", "top", "--epochs", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "new words" in shown
+    assert "all (micro)" in shown
+    monkeypatch.setattr(bench, "tune", None)  # what is tuned is not tuned again
+    models, ours = bench.measure(shop, tmp_path / "tuned", ("top",), 1)
+    assert ours == "top, catalogue, graph"
+    for name in ("TF-IDF", "BM25", "frozen", ours):  # a list of 48 holds all 8 items of a kind among the first 10
+        assert models[name].test["recall@10"].mean() > 0.9
+    assert models[f"{ours}, cap"].test["categories@10"].mean() >= models[ours].test["categories@10"].mean()
+
+
+def test_bundles_of_clothing_are_completed(clothing, tmp_path, capsys):
+    bench = benchmark("bundles")
+    assert bench.main(["data", str(clothing), "--to", str(tmp_path)]) == 0
+    shown = capsys.readouterr().out
+    assert "12 hidden products of 48" in shown
+    task = bench.of_clothing(clothing, tmp_path)
+    found = bench.measure(task)
+    assert list(found) == [
+        "popularity",
+        "co-occurrence",
+        "item-kNN",
+        "EASE",
+        "crossaisle",
+        "without graph",
+        "without text",
+    ]
+    assert found["crossaisle"][2]["hit@10"].mean() > found["popularity"][2]["hit@10"].mean()
+
+
+def test_baskets_of_a_run_are_completed(recommender, monkeypatch):
+    bench = benchmark("bundles")
+    monkeypatch.setattr(bench, "PRIORS", (20.0,))
+    monkeypatch.setattr(bench, "LAMBDAS", (50.0,))
+    task = bench.of_run(recommender, most=40)
+    own = task.goods.groups["category"]
+    for moment in (task.validation, task.test):
+        sets = moment.asked.sets
+        assert len(moment.asked.hidden) > 5
+        assert not any(bench.taken(own, sets, row)[item] for row, item in enumerate(moment.asked.hidden))
+    assert task.validation.held.shape[0] < task.test.held.shape[0]
+    found = bench.measure(task)
+    assert "without trend" in found
+    assert all(np.isfinite(test.to_numpy()).all() for _, _, test in found.values())
+
+
+def test_ranks_count_ties_half_and_no_member_of_the_set():
+    bench = benchmark("bundles")
+    goods = bench.Goods({"category": np.array([0, 1, 1, 2, 3, 4])})
+    asked = bench.Questions(bench.sp.csr_array(np.array([[1, 1, 0, 0, 0, 0.0]])), np.array([3]), np.array([0]))
+    scores = np.array([[9, 9, 9, 1, 2, 1]], dtype=np.float32)
+    task = bench.Task(goods, None, None, "category")
+    assert bench.ranks(task, asked, lambda sets: scores).tolist() == [1]
+    assert bench.ranks(bench.Task(goods, None, None, None), asked, lambda sets: scores).tolist() == [2]

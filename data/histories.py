@@ -23,6 +23,7 @@ REQUIRED = ["user_id", "product_id", "time"]
 OPTIONAL = ["quantity", "value", "basket_id", "store_id"]
 DEFAULTS = {"quantity": 1.0, "value": 0.0}
 TABLE = "history"
+EMPTY = "Give rows; a user who has bought nothing is a row with a user_id and no product_id."
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,7 @@ class Histories:
         Raises:
             InputError: the file or a column is missing, or there are no rows.
         """
-        raw = _frame(given)
+        raw = read_frame(given, REQUIRED, OPTIONAL, "histories")
         rejects = Rejects()
         raw = rejects.drop(raw, raw["user_id"].isna(), TABLE, "user_id", "user_id is empty")
         users = as_text(raw["user_id"]).drop_duplicates().to_numpy(dtype=str)
@@ -86,24 +87,34 @@ class Histories:
         )
 
 
-def _frame(given: pd.DataFrame | Path | str) -> pd.DataFrame:
-    """The known columns, rows numbered from 0."""
-    raw = given if isinstance(given, pd.DataFrame) else _file(Path(given))
-    where = Path("histories")
-    check_columns(list(raw.columns), REQUIRED, where)
-    check_columns(list(raw.columns), [name for name in OPTIONAL if name in raw.columns], where)
+def read_frame(given: pd.DataFrame | Path | str, required: list[str], optional: list[str], what: str) -> pd.DataFrame:
+    """Known columns of a frame or of a CSV or Parquet file, rows numbered from 0.
+
+    Args:
+        given: the frame, or where the file is.
+        required: columns that must be there.
+        optional: columns that are read where they are there.
+        what: of what the rows are, in errors.
+
+    Raises:
+        InputError: the file or a column is missing, or there are no rows.
+    """
+    raw = given if isinstance(given, pd.DataFrame) else _file(Path(given), required, optional, what)
+    where = Path(what) if isinstance(given, pd.DataFrame) else Path(given)
+    check_columns(list(raw.columns), required, where)
+    there = [name for name in optional if name in raw.columns]
+    check_columns(list(raw.columns), there, where)
     if not len(raw):
-        remedy = "Give rows; a user who has bought nothing is a row with a user_id and no product_id."
-        raise InputError("no rows", where=str(where), remedy=remedy)
+        raise InputError("no rows", where=str(where), remedy=EMPTY if what == "histories" else "Give rows.")
     return raw.reset_index(drop=True)
 
 
-def _file(path: Path) -> pd.DataFrame:
+def _file(path: Path, required: list[str], optional: list[str], what: str) -> pd.DataFrame:
     if not path.is_file():
-        raise InputError("no such file", where=str(path), remedy="Give a CSV or Parquet file with histories.")
+        raise InputError("no such file", where=str(path), remedy=f"Give a CSV or Parquet file with {what}.")
     reader = Reader(path.parent)
     there = reader.columns(path.name)
-    return reader.read(path.name, REQUIRED + [name for name in OPTIONAL if name in there])
+    return reader.read(path.name, required + [name for name in optional if name in there])
 
 
 def _typed(raw: pd.DataFrame, rejects: Rejects) -> pd.DataFrame:
