@@ -1,15 +1,16 @@
 """Rows on their way into the store: light parameters, made one batch ahead of the one that is being written.
 
 Values travel as lists in a fixed order, not as maps that repeat every name; relationships travel grouped by the end
-that has fewer distinct nodes, so that this end is looked up once per group and batch, not once per relationship.
+that has fewer distinct nodes, so that this end is looked up once per group and batch, not once per relationship; and a
+property that all of them share, such as the window of co-purchases, travels once per batch.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Literal, TypeVar
 
@@ -20,6 +21,8 @@ from kg.schema import EdgeKind, NodeKind, Schema, quote
 
 T = TypeVar("T")
 End = Literal["source", "target"]
+# Few, so that an update meets the statements that a load has made the server plan already.
+OFTEN_SHARED = ("weight", "window_start", "window_end")
 
 
 @dataclass(frozen=True)
@@ -29,10 +32,12 @@ class Batch:
     Attributes:
         rows: the parameter ``$rows``.
         size: nodes or relationships in it.
+        shared: further parameters: properties that all of them have.
     """
 
     rows: list[Any]
     size: int
+    shared: dict[str, Any] = field(default_factory=dict)
 
 
 def node_batches(frame: pd.DataFrame, size: int) -> Iterator[Batch]:
@@ -45,14 +50,15 @@ def node_batches(frame: pd.DataFrame, size: int) -> Iterator[Batch]:
 def edge_batches(frame: pd.DataFrame, by: End, size: int) -> Iterator[Batch]:
     """Relationships, ``size`` at a time: a row is ``(id of the grouping end, members)``.
 
-    A member is the id of the other end, or a tuple of it and the properties where there are any.
+    A member is the id of the other end, or a tuple of it and the properties that are not shared where there are any.
 
     Args:
         frame: ``source``, ``target`` and the properties.
         by: the end to group by.
         size: relationships in a batch; a large group is cut.
     """
-    ordered = frame.sort_values(by, kind="stable")
+    same = shared(frame)
+    ordered = frame.drop(columns=list(same)).sort_values(by, kind="stable")
     other = [name for name in ordered if name != by]
     for start in range(0, len(ordered), size):
         part = ordered.iloc[start : start + size]
@@ -61,7 +67,13 @@ def edge_batches(frame: pd.DataFrame, by: End, size: int) -> Iterator[Batch]:
         ends = part[by].to_numpy(dtype=object)
         cuts = [0, *(np.flatnonzero(ends[1:] != ends[:-1]) + 1).tolist(), len(part)]
         rows = [(keys[i], members[i:j]) for i, j in pairwise(cuts)]
-        yield Batch(rows, len(part))
+        yield Batch(rows, len(part), same)
+
+
+def shared(frame: pd.DataFrame) -> dict[str, Any]:
+    """The properties of ``OFTEN_SHARED`` that have one value in all rows, with that value."""
+    names = [name for name in OFTEN_SHARED if name in frame and frame[name].nunique(dropna=False) == 1]
+    return {name: plain(frame[name].iloc[:1])[0] for name in names}
 
 
 def grouping_end(frame: pd.DataFrame) -> End:
@@ -93,10 +105,19 @@ def create_nodes(kind: NodeKind) -> str:
     return f"UNWIND $rows AS row CREATE (n:{quote(kind.label)} {{{values}}}) RETURN count(*) AS written"
 
 
-def create_edges(schema: Schema, kind: EdgeKind, by: End) -> str:
-    """Cypher that creates the relationships of a batch of ``edge_batches``."""
-    values = ", ".join(f"{quote(name)}: member[{i}]" for i, name in enumerate(kind.properties, start=1))
-    member = "member[0]" if values else "member"
+def create_edges(schema: Schema, kind: EdgeKind, by: End, same: Collection[str] = ()) -> str:
+    """Cypher that creates the relationships of a batch of ``edge_batches``.
+
+    Args:
+        schema: the graph's.
+        kind: what is created.
+        by: the end that the batch is grouped by.
+        same: names of the shared properties.
+    """
+    own = [name for name in kind.properties if name not in same]
+    places = {name: f"member[{i}]" for i, name in enumerate(own, start=1)}
+    values = ", ".join(f"{quote(name)}: {places.get(name, f'${name}')}" for name in kind.properties)
+    member = "member[0]" if own else "member"
     source, target = ("row[0]", member) if by == "source" else (member, "row[0]")
     ends = {
         "source": f"MATCH (a:{quote(kind.source)} {{{quote(schema.node(kind.source).key)}: {source}}}) ",

@@ -46,6 +46,8 @@ JAVA_OPTIONS = (
     "--add-opens=java.base/java.nio=ALL-UNNAMED",
     "--add-opens=java.base/sun.nio.ch=ALL-UNNAMED",
     "-XX:+UseSerialGC",
+    # A run's store lives for a minute or so: the second compiler costs more of it than it gives back.
+    "-XX:TieredStopAtLevel=1",
 )
 
 

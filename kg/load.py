@@ -202,7 +202,7 @@ def edge_pieces(schema: Schema, kind: EdgeKind, frame: pd.DataFrame, size: int) 
     """The batches that create some relationships, each with its name and query."""
     by = grouping_end(frame)
     for batch in edge_batches(frame, by, size):
-        yield kind.name, create_edges(schema, kind, by), batch
+        yield kind.name, create_edges(schema, kind, by, batch.shared), batch
 
 
 def send(store: GraphStore, name: str, query: str, batch: Batch) -> int:
@@ -214,7 +214,7 @@ def send(store: GraphStore, name: str, query: str, batch: Batch) -> int:
     Raises:
         InputError: the store did not take all of them, since an end is not there.
     """
-    written = int(store.write(query, rows=batch.rows)[0]["written"])
+    written = int(store.write(query, rows=batch.rows, **batch.shared)[0]["written"])
     if written != batch.size:
         raise InputError(
             f"the store took {written} of {batch.size} rows of {name}",

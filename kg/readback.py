@@ -3,12 +3,15 @@
 Everything that depends on time is read for a stated cut-off: ``BOUGHT_WITH`` of that very window, and relations known
 before it. Edges are read grouped by one end (a list of partners per node), and all groups in one row: several times
 faster than row by row. A relationship of which nothing is asked stays unnamed: the embedded store then loads it not.
+Two kinds are read at a time, so that the server walks one while the driver unpacks the other.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from typing import Any
 
@@ -24,6 +27,7 @@ from kg.state import GraphState, graph_state
 from kg.store import GraphStore
 
 ALWAYS = -(2**62)
+READERS = 2
 ATTRIBUTES = {"structure": (), "relation": ("weight",), "co_purchase": ("support", "confidence", "lift")}
 
 
@@ -104,9 +108,12 @@ def read_graphs(store: GraphStore, window_ends: Iterable[int]) -> dict[int, Grap
     ends = sorted(set(window_ends))
     state = _complete_state(store, ends)
     schema = Schema.from_json(state.schema)
-    ids = {kind.label: _read_ids(store, kind, state) for kind in schema.nodes}
-    places: dict[str, pd.Index] = {label: pd.Index(of_label, dtype=object) for label, of_label in ids.items()}
-    edges = {kind: _read_edges(store, schema, kind, places, ends, state) for kind in schema.edges}
+    with ThreadPoolExecutor(READERS, "reader") as pool:
+        found = pool.map(partial(_read_ids, store, state), schema.nodes)
+        ids = {kind.label: of_label for kind, of_label in zip(schema.nodes, found, strict=True)}
+        places: dict[str, pd.Index] = {label: pd.Index(of_label, dtype=object) for label, of_label in ids.items()}
+        read = pool.map(partial(_read_edges, store, state, schema, places, ends), schema.edges)
+        edges = dict(zip(schema.edges, read, strict=True))
     return {end: GraphData(_hetero(ids, edges, end), ids, end) for end in ends}
 
 
@@ -128,7 +135,7 @@ def _complete_state(store: GraphStore, window_ends: list[int]) -> GraphState:
     return state
 
 
-def _read_ids(store: GraphStore, kind: NodeKind, state: GraphState) -> npt.NDArray[np.str_]:
+def _read_ids(store: GraphStore, state: GraphState, kind: NodeKind) -> npt.NDArray[np.str_]:
     where = f"WHERE {state.alive('n')} " if state.marked else ""
     rows = store.read(f"MATCH (n:{quote(kind.label)}) {where}RETURN collect(n.{quote(kind.key)}) AS ids")
     return np.sort(np.array(rows[0]["ids"], dtype=str))
@@ -136,11 +143,11 @@ def _read_ids(store: GraphStore, kind: NodeKind, state: GraphState) -> npt.NDArr
 
 def _read_edges(
     store: GraphStore,
+    state: GraphState,
     schema: Schema,
-    kind: EdgeKind,
     places: dict[str, pd.Index],
     ends: list[int],
-    state: GraphState,
+    kind: EdgeKind,
 ) -> _Edges:
     by_source = len(places[kind.source]) <= len(places[kind.target])
     _, found = store.read_rows(_grouped_query(schema, kind, by_source, state), ends=ends, last=ends[-1], always=ALWAYS)

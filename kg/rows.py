@@ -19,7 +19,6 @@ from kg.schema import (
     EdgeKind,
     NodeKind,
     Schema,
-    co_purchase_levels,
     label_of,
     level_labels,
     membership_of,
@@ -36,9 +35,8 @@ def node_table(dataset: Dataset, kind: NodeKind) -> pd.DataFrame:
     tables = dataset.tables
     if kind.label == PRODUCT:
         return tables.products[["product_id", "text"]].sort_values("product_id", ignore_index=True)
-    levels = {label: level for level, label in level_labels(dataset).items()}
-    if kind.label in levels:
-        level = dataset.catalogue.levels[levels[kind.label]]
+    level = _level_of(dataset, kind.label)
+    if level is not None:
         return pd.DataFrame({"node_id": level.ids.astype(object), "name": level.names, "text": level.texts})
     ids = np.unique(np.concatenate([_attribute_ids(dataset, kind.label), _relation_ids(dataset, kind.label)]))
     return pd.DataFrame({"node_id": ids.astype(object), "name": ids.astype(object)})
@@ -80,9 +78,9 @@ def window_name(kind: EdgeKind, window_end: int) -> str:
 
 def _counted_level(dataset: Dataset, kind: EdgeKind, config: CoPurchaseConfig) -> tuple[Level, int]:
     """The level whose co-purchases a kind holds, and how many neighbours are kept."""
-    name = next(level for level in co_purchase_levels(dataset) if label_of(level) == kind.source)
-    top_k = config.top_k if name == dataset.catalogue.interest_level else config.below_top_k
-    return dataset.catalogue.levels[name], top_k
+    level = _level_of(dataset, kind.source)
+    assert level is not None  # a kind of co-purchases joins nodes of one level
+    return level, config.top_k if level.name == dataset.catalogue.interest_level else config.below_top_k
 
 
 def known_rows(dataset: Dataset, schema: Schema, kind: EdgeKind) -> tuple[pd.DataFrame, int]:
@@ -104,8 +102,14 @@ def _catalogue_ids(dataset: Dataset, label: str) -> npt.NDArray[np.str_] | None:
     """Ids of the products or of a level; None for other labels, whose ids the relations themselves bring along."""
     if label == PRODUCT:
         return dataset.catalogue.product_ids
-    levels = {name: level for level, name in level_labels(dataset).items()}
-    return dataset.catalogue.levels[levels[label]].ids if label in levels else None
+    level = _level_of(dataset, label)
+    return None if level is None else level.ids
+
+
+def _level_of(dataset: Dataset, label: str) -> Level | None:
+    """The level whose nodes have a label; None where it is that of no level."""
+    name = next((name for name, of_level in level_labels(dataset).items() if of_level == label), None)
+    return None if name is None else dataset.catalogue.levels[name]
 
 
 def _attribute_columns(dataset: Dataset, label: str) -> list[str]:

@@ -44,14 +44,15 @@ class Neo4jServer:
 
     Args:
         home: an empty folder.
+        heap: the largest Java heap.
 
     Raises:
         MissingToolError: there is no usable Java or Maven, or the jars cannot be fetched.
         RuntimeError: it does not start; with the end of its log.
     """
 
-    def __init__(self, home: Path) -> None:
-        self.home, self.password = home, secrets.token_hex(12)  # a first dash would make it an option
+    def __init__(self, home: Path, heap: str = "512m") -> None:
+        self.home, self.heap, self.password = home, heap, secrets.token_hex(12)  # a first dash would make it an option
         self._java, self._jars = _java(), _fetched_jars()
         self._guarded: Guarded | None = None
         (self.port,) = free_ports(1)
@@ -109,7 +110,7 @@ class Neo4jServer:
         opened = [f"--add-opens=java.base/{name}=ALL-UNNAMED" for name in OPENED]
         return [
             self._java,
-            "-Xmx512m",
+            f"-Xmx{self.heap}",
             "-XX:+UseSerialGC",
             "-XX:TieredStopAtLevel=1",
             *opened,

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kg.batches import ahead, edge_batches, grouping_end, node_batches
+from kg.batches import ahead, create_edges, edge_batches, grouping_end, node_batches
+from kg.schema import EdgeKind, NodeKind, Schema
 
 IDS = st.sampled_from(["a", "b", "ü", ""])
 EDGES = st.lists(st.tuples(IDS, IDS, st.one_of(st.none(), st.floats(0, 1)), st.integers(0, 3)), max_size=25)
@@ -21,8 +22,10 @@ def test_every_relationship_travels_once(edges, size, by):
         members = [(key, member) for key, group in batch.rows for member in group]
         assert len(members) == batch.size
         assert len({key for key, _ in batch.rows}) == len(batch.rows)
-        ends = [((key, m[0]) if by == "source" else (m[0], key), m[1:]) for key, m in members]
-        found.update((source, target, *properties) for (source, target), properties in ends)
+        weight = [batch.shared["weight"]] if "weight" in batch.shared else []
+        whole = [(key, *((m,) if isinstance(m, str) else m)) for key, m in members]
+        ends = [((key, other) if by == "source" else (other, key), own) for key, other, *own in whole]
+        found.update((source, target, *weight, *own) for (source, target), own in ends)
         sizes.append(batch.size)
     assert found == Counter(edges)
     assert all(one == size for one in sizes[:-1])
@@ -42,6 +45,17 @@ def test_without_properties_a_member_is_an_id(edges, size):
 def test_nodes_travel_in_order(edges, size):
     batches = list(node_batches(pd.DataFrame(edges, columns=COLUMNS), size))
     assert [row for batch in batches for row in batch.rows] == edges
+
+
+@pytest.mark.parametrize("value", [1.5, None])
+def test_a_property_that_all_share_travels_once(value):
+    frame = pd.DataFrame({"source": ["a", "b"], "target": ["x", "x"], "weight": [value] * 2, "known_from": [3, 3]})
+    (batch,) = edge_batches(frame.astype({"weight": "float64"}), "target", 5)
+    assert batch.shared == {"weight": value}
+    assert batch.rows == [("x", [("a", 3), ("b", 3)])]
+    kind = EdgeKind("A", "LEADS", "B", "relation")
+    query = create_edges(Schema((NodeKind("A", "key"), NodeKind("B", "key")), (kind,)), kind, "target", batch.shared)
+    assert "{`weight`: $weight, `known_from`: member[1]}" in query
 
 
 def test_groups_are_as_few_as_can_be():

@@ -1,10 +1,15 @@
+import dataclasses
+import weakref
+
 import pytest
 
 from errors import InputError
-from kg.checksum import graph_checksum
+from kg import batches
+from kg.checksum import graph_checksum, tables_checksum
 from kg.config import CoPurchaseConfig
 from kg.load import graph_state, load_graph
-from kg.schema import schema_of
+from kg.schema import SCHEMA_VERSION, schema_of
+from kg.sync import sync_graph
 
 CONFIG = CoPurchaseConfig(min_support=2)
 WINDOWS = [10, 15]
@@ -80,3 +85,40 @@ def test_a_graph_of_others_is_refused_and_left_alone(store_any, dataset):
     with pytest.raises(InputError, match=r":Film[\s\S]*NEO4J_DATABASE"):
         load_graph(store_any, dataset, WINDOWS, CONFIG)
     assert _counts(store_any) == (1, 0)
+
+
+def test_the_graph_of_a_newer_program_is_refused_and_left_alone(store_any, dataset):
+    load_graph(store_any, dataset, WINDOWS, CONFIG)
+    store_any.write("MATCH (s:CrossAisleGraph) SET s.schema_version = $newer", newer=SCHEMA_VERSION + 1)
+    before = _counts(store_any)
+    for work in (load_graph, sync_graph):
+        with pytest.raises(InputError, match=r"written by a newer CrossAisle[\s\S]*--replace"):
+            work(store_any, dataset, [10], CONFIG)
+    assert _counts(store_any) == before
+
+
+def test_the_graph_of_an_older_program_is_loaded_anew(store_any, dataset):
+    load_graph(store_any, dataset, WINDOWS, CONFIG)
+    store_any.write("MATCH (s:CrossAisleGraph) SET s.schema_version = $older, s.fingerprint = ''", older=1)
+    assert "another version of CrossAisle" in sync_graph(store_any, dataset, WINDOWS, CONFIG).full
+    assert graph_checksum(store_any, schema_of(dataset)) == tables_checksum(dataset, WINDOWS, CONFIG)
+
+
+def test_a_load_holds_a_few_batches_whatever_their_number(empty_store, dataset, monkeypatch):
+    made, alive, write = [], [], empty_store.write
+
+    class Noted(batches.Batch):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            made.append(weakref.ref(self))
+
+    def noting(query, **params):
+        alive.append(sum(one() is not None for one in made))
+        return write(query, **params)
+
+    monkeypatch.setattr(batches, "Batch", Noted)
+    monkeypatch.setattr(empty_store, "config", dataclasses.replace(empty_store.config, batch_size=5))
+    monkeypatch.setattr(empty_store, "write", noting)
+    load_graph(empty_store, dataset, WINDOWS, CONFIG)
+    assert len(made) > 20
+    assert max(alive) <= 4
