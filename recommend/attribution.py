@@ -23,7 +23,8 @@ from training.scorer import CrossAisleScorer
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
-PAIR_GROUPS = {"co-occurrence": ("ease_", "cosine", "neighbours"), "stores": ("store_",), "department": ("parent_",)}
+CO_OCCURRENCE = ("ease_", "cosine", "neighbours", "product_neighbours")
+PAIR_GROUPS = {"co-occurrence": CO_OCCURRENCE, "stores": ("store_",), "department": ("parent_",)}
 POPULARITY, CUSTOMER = "popularity", "customer"
 
 

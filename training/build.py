@@ -121,6 +121,11 @@ class ExampleStore:
         examples, _ = self.get(latest(self.config, times))
         return [one.cutoff for one in examples]
 
+    def forget_pairs(self) -> None:
+        """Let the kept per-pair evidence of all examples go, once the interest level is trained."""
+        for examples, _ in self._made.values():
+            examples.forget_pairs()
+
     def _make(self, time: int) -> tuple[Examples, list[Tensor]]:
         one = self._known.get(time) or cutoff(self.config, self.dataset, self.chain, time, self.graphs[time])
         items = [torch.from_numpy(step.items) for step in one.steps]

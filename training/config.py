@@ -78,7 +78,7 @@ class OptimiserConfig:
         precision: of Lightning's Trainer; ``auto`` is mixed bf16 on a GPU, 32 bit on a CPU.
         accelerator: of Lightning's Trainer.
         devices: of Lightning's Trainer.
-        threads: CPU threads; 0 is all cores but those that the baselines use meanwhile.
+        threads: CPU threads; 0 is all cores but those that the baselines use meanwhile, and all for the final fit.
     """
 
     epochs: int = 4

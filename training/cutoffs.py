@@ -186,6 +186,10 @@ class Examples:
         """Memory that the kept per-pair evidence takes."""
         return 0 if self._pairs is None else self._pairs.nbytes
 
+    def forget_pairs(self) -> None:
+        """Let the kept per-pair evidence go; where it is asked for again it is made anew."""
+        self._pairs = None
+
     def _list(
         self, cutoff: CutOff, step: int, horizon: int, config: ExamplesConfig, rng: np.random.Generator
     ) -> Choices:

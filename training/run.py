@@ -96,8 +96,8 @@ class Job:
         pl.seed_everything(config.seed, verbose=False)
         beside = config.baselines.threads if config.baselines.names else 0
         threads = config.optimiser.threads or max(1, (os.cpu_count() or 2) - beside)
-        torch.set_num_threads(threads)
-        threadpool_limits(threads)
+        self._use(threads)
+        self._beside: BaseProcess | None = None
 
     # -- steps -------------------------------------------------------------------------------------------
 
@@ -124,9 +124,22 @@ class Job:
         if not config.baselines.names:
             return None
         evidence = build.evidence_config(config)
-        return baselines.start(
+        self._beside = baselines.start(
             baselines.Job(config.data, config.protocol, evidence, config.baselines, self.baselines, config.seed)
         )
+        return self._beside
+
+    def _use_all_cores(self) -> None:
+        """Take the baselines' cores once they are done, waiting for that: the number of threads decides on the last
+        digits, so it must not depend on who was quicker."""
+        if self._beside is not None and not self.config.optimiser.threads:
+            self._beside.join()
+            self._use(os.cpu_count() or 2)
+
+    @staticmethod
+    def _use(threads: int) -> None:
+        torch.set_num_threads(threads)
+        threadpool_limits(threads)
 
     def read_graph(self, dataset: Dataset) -> dict[int, ModelGraph]:
         """Load the graph into the store and read it back."""
@@ -171,10 +184,12 @@ class Job:
         module = InterestModule(model, bank, plan, [], config.optimiser, False, None)
         reranking = self._rerank(module, store, validation)
         if config.protocol.refit_cutoffs:
+            self._use_all_cores()
             model.load_state_dict(start)
             found = found + self._refit(phases, model, bank, plan, store, chosen, text)
         if text["kept"]:
             bank.refresh()
+        store.forget_pairs()
         if config.protocol.refit_cutoffs:
             self._refit_reranking(module, store, reranking)
         cold = self._fit_cold(module.eval(), dataset, graphs)

@@ -17,7 +17,7 @@ from evidence.config import CandidateConfig, EvidenceConfig, WithinConfig
 from training.config import ExamplesConfig, TrainConfig
 from training.cutoffs import Chain, CutOff, Examples
 from training.run import Job, Judge, check_levels
-from training.scorer import _log_softmax, _Siblings
+from training.scorer import _Siblings, log_softmax
 
 SIZES = SyntheticConfig(products=60, users=40, departments=2, categories=8, types_per_category=2, start_categories=3)
 
@@ -85,7 +85,7 @@ def test_a_training_cutoff_without_targets_is_refused(shop):
 
 
 def test_nothing_unseen_is_nothing_to_recommend():
-    scores = _log_softmax(np.array([[1.0, 2.0], [3.0, 3.0]]), np.array([[False, False], [True, True]]))
+    scores = log_softmax(np.array([[1.0, 2.0], [3.0, 3.0]]), np.array([[False, False], [True, True]]))
     assert np.isneginf(scores[0]).all()
     np.testing.assert_allclose(np.exp(scores[1]), [0.5, 0.5])
 
