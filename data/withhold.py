@@ -41,6 +41,8 @@ def withheld_nodes(tables: Tables, config: DataConfig) -> npt.NDArray[np.str_]:
         ids = ancestors(tables.taxonomy, tables.memberships, level)["node_id"]
     nodes = np.unique(ids.to_numpy(dtype=str))
     n = min(max(1, round(config.withhold * len(nodes))), len(nodes) - 1) if config.withhold else 0
+    if config.withhold and n < 1:
+        raise InputError("there is one node alone", where="data.withhold", remedy="Give 0, or a finer taxonomy.")
     return np.sort(np.random.default_rng(config.withhold_seed).permutation(nodes)[:n])
 
 

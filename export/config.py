@@ -9,11 +9,12 @@ from typing import Literal
 
 from errors import InputError
 from export.formats import Storage
-from export.program import Program
 from export.quantise import Dtype
 from export.tower import TowerConfig
 
 Part = Literal["graph", "text"]
+
+Program = Literal["torch", "onnx"]
 
 
 @dataclass

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from data.log import Log
 from errors import InputError
 from evaluation.scorer import IntArray
+from export.config import Program
 from files import write_json
 from training.cutoffs import CutOff
 from training.loaded import LoadedRun
 
-Program = Literal["torch", "onnx"]
 TORCH, ONNX, TOLD = "scorer.pt2", "scorer.onnx", "scorer.json"
 INPUTS = ("pairs", "figures", "bought", "purchases", "mask")
 OUTPUTS = ("log_p", "user")
@@ -76,7 +76,7 @@ class InterestScorer(nn.Module):
         parts = self.head(self.pair_scale(pairs), self.items, scaled, users, self.vectors)
         total = parts["linear"] + parts["deep"] + parts["match"]
         seen = torch.zeros_like(total).scatter_add(1, bought, mask.to(total.dtype)) > 0
-        return total.masked_fill(seen, -torch.inf).log_softmax(dim=1), users
+        return total.masked_fill(seen, -torch.inf).log_softmax(dim=1).masked_fill(seen, -torch.inf), users
 
 
 def inputs(cutoff: CutOff, history: Log, rows: IntArray) -> dict[str, Tensor]:

@@ -18,6 +18,7 @@ from errors import InputError
 from kg.schema import PRODUCT, Schema, level_labels
 from training import build
 from training.cold import ColdScorer, ColdView
+from training.config import TrainConfig
 from training.cutoffs import Chain
 from training.graphs import ModelGraph
 from training.loaded import LoadedRun
@@ -52,12 +53,25 @@ def with_products(run: LoadedRun, rows: pd.DataFrame) -> LoadedRun:
         remedy = "Use a run without the modality id."
         raise InputError("this run knows a product by a vector of its own", where=run.name, remedy=remedy)
     dataset = _extended(run.dataset, rows)
+    config = _with_ease(config, *(len(one.catalogue.product_ids) for one in (run.dataset, dataset)))
     graph = _graph(run.scorer.cutoff.graph, run.dataset, dataset, run.schema, rows)
     plan, texts = build.text_plan(dataset, config)
     bank = TextBank(module.bank.encoder, texts, module.bank.known(), progress=False)
     cutoff = build.cutoff(config, dataset, Chain.of(dataset), run.scorer.cutoff.time, graph)
     ready = InterestModule(module.model, bank, plan, [], config.optimiser, False, None).eval()
-    return replace(run, dataset=dataset, scorer=CrossAisleScorer(ready, cutoff))
+    return replace(run, config=config, dataset=dataset, scorer=CrossAisleScorer(ready, cutoff))
+
+
+def _with_ease(config: TrainConfig, before: int, after: int) -> TrainConfig:
+    """Settings by which EASE of so many products is counted where it was when the heads were trained."""
+
+    def most(given: int) -> int:
+        return max(given, after) if before <= given else given
+
+    within = replace(config.within, ease_max_items=most(config.within.ease_max_items))
+    candidates = replace(config.candidates, ease_max_items=most(config.candidates.ease_max_items))
+    counts = replace(config.cold.counts, ease_max_items=most(config.cold.counts.ease_max_items))
+    return replace(config, within=within, candidates=candidates, cold=replace(config.cold, counts=counts))
 
 
 def cold_scorer(run: LoadedRun, product_ids: npt.NDArray[np.str_]) -> ColdScorer:

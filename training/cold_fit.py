@@ -1,9 +1,10 @@
 """Training of the heads for items that nobody has bought.
 
 Nobody can learn what becomes of unsold items from what the sold ones look like. There are two kinds of examples at a
-cut-off. *Pretended*: a share of a level's items is taken out of everything that is counted before it (histories,
-popularity, co-occurrence, co-purchases in the graph), as if nobody had bought them. *Unsold*: what really nobody had
-bought. In both the head learns to rank the items among themselves by what was bought of them after the cut-off.
+cut-off. *Pretended*: a share of a level's items is taken out of what is counted before it (histories, popularity,
+co-occurrence, their own co-purchases in the graph; those of the nodes above stay), as if nobody had bought them.
+*Unsold*: what really nobody had bought. In both the head learns to rank the items among themselves by what was bought
+of them after the cut-off.
 """
 
 from __future__ import annotations

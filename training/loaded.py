@@ -97,6 +97,8 @@ def _chosen_weights(folder: Path) -> Path:
         kept = read_json(folder / METRICS)["text"]["kept"]
         place = folder / "checkpoints" / ("text" if kept else "choose")
         weights = place / str(read_json(place / "phase.json")["weights"])
+        if not weights.is_file():
+            raise FileNotFoundError(weights)
     except (OSError, KeyError, ValueError) as error:
         remedy = "Give a run folder as training left it."
         raise InputError("the chosen weights are gone", where=str(folder / "checkpoints"), remedy=remedy) from error
@@ -124,6 +126,9 @@ def _at(
     plan, texts = build.text_plan(dataset, config)
     bank = TextBank(encoder, texts, FrozenCache(folder / TEXT))
     known = build.cutoff(config, dataset, Chain.of(dataset), moment, graph)
+    if len(known.interest.pair_names) != model.shape.pair_features:
+        remedy = "Train again, or use the version that made it."
+        raise InputError("this run was trained on other evidence", where=str(folder), remedy=remedy)
     module = InterestModule(model, bank, plan, [], config.optimiser, False, None).eval()
     scorer = CrossAisleScorer(module, known)
     return LoadedRun(folder.name, config, dataset, schema_of(dataset), scorer, load_cold(folder))

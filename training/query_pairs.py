@@ -72,13 +72,17 @@ class Queries:
         """A part of them."""
         return Queries([self.texts[row] for row in rows], sp.csr_array(self.relevant[rows]))
 
+    def words(self) -> IntArray:
+        """Number of each query's words, whatever their case and spaces, shape (queries,)."""
+        words = pd.Series([" ".join(text.casefold().split()) for text in self.texts])
+        return pd.factorize(words)[0].astype(np.int64)
+
     def merged(self) -> Queries:
         """Queries of the same words (whatever their case and spaces) as one, with the products of all of them.
 
         Training on both apart would take what answers one for wrong in the other.
         """
-        words = pd.Series([" ".join(text.casefold().split()) for text in self.texts])
-        codes, _ = pd.factorize(words)
+        codes = self.words()
         first = np.unique(codes, return_index=True)[1]
         rows = sp.csr_array((np.ones(len(codes), np.float32), (codes, np.arange(len(codes)))))
         relevant = sp.csr_array(rows @ self.relevant)

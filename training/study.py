@@ -131,6 +131,8 @@ def _run(study: Study, run: TrainConfig, dataset: Dataset, protocols: list[Proto
     seeded(run)
     said = ", ".join(str(one.validation_cutoff) for one in protocols)
     say("windows", f"validation from {dataset.tables.time_unit} {said} on; nothing from {run.protocol.test_cutoff} on")
+    for done in study.trials.get_trials(deepcopy=False, states=_FINISHED):  # killed before its weights were removed
+        shutil.rmtree(study.folder / TRIALS / str(done.number), ignore_errors=True)
     material: Material | None = None
     for trial in study.asked(trials):
         material = material or _material(run, dataset, protocols)
@@ -155,7 +157,7 @@ def _finish(study: Study, material: Material, trial: optuna.Trial) -> None:
     except optuna.TrialPruned:
         study.trials.tell(trial.number, state=TrialState.PRUNED)
         said = "ended early"
-    except (FloatingPointError, torch.linalg.LinAlgError) as error:
+    except (FloatingPointError, torch.linalg.LinAlgError, torch.cuda.OutOfMemoryError) as error:
         trial.set_user_attr("failure", str(error))
         study.trials.tell(trial.number, state=TrialState.FAIL)
         said = f"failed: {error}"

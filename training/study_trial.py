@@ -111,6 +111,8 @@ class Material:
         phases = Phases(folder, config.optimiser, config.seed, window.store)
 
         def judged(module: InterestModule) -> dict[str, float]:
+            if not all(bool(weights.isfinite().all()) for weights in module.model.parameters()):
+                raise FloatingPointError("the weights are not finite")  # else the judge refuses the scores as bad input
             figures = window.judge(module)
             report(module.current_epoch, figures[FIGURE])
             return figures

@@ -210,7 +210,9 @@ class _Shop:
         products = raw[self.mapping.products.id]
         unknown = ~table[section.product].isin(products)
         table = self.rejects.drop(table, unknown, "memberships", section.product, "no such product")
-        table = table.drop_duplicates(section.product).set_index(section.product)
+        twice = table[section.product].duplicated()
+        table = self.rejects.drop(table, twice, "memberships", section.product, "the product is listed twice")
+        table = table.set_index(section.product)
         names = table.reindex(products)[section.levels].set_index(raw.index).apply(lambda column: column.str.strip())
         names = names.where(names != "")
         nodes, memberships = from_levels(products, joined_ids(names), names)

@@ -159,12 +159,16 @@ def test_codes_whose_beginnings_are_the_levels(folder):
 
 
 def test_a_table_of_products_and_their_nodes(folder):
-    folder.write("nodes.csv", "id,aisle,shelf\n4,Home,Rags\n1,Food,Coffee\n2,Food,Coffee\n3,Home,Soap\n9,Home,Soap\n")
+    folder.write(
+        "nodes.csv",
+        "id,aisle,shelf\n4,Home,Rags\n1,Food,Coffee\n2,Food,Coffee\n3,Home,Soap\n9,Home,Soap\n2,Home,Rags\n",
+    )
     folder.mapping["taxonomy"] = {"table": {"file": "nodes.csv", "product": "id", "levels": ["aisle", "shelf"]}}
     dataset = folder.load()
     assert category_of(dataset) == [["Food > Coffee"], ["Food > Coffee"], ["Home > Soap"], ["Home > Rags"]]
     assert dataset.tables.rejects[["table", "value", "reason"]].to_numpy().tolist() == [
-        ["memberships", "9", "no such product"]
+        ["memberships", "9", "no such product"],
+        ["memberships", "2", "the product is listed twice"],
     ]
 
 

@@ -74,6 +74,15 @@ def test_queries_of_the_same_words_are_one():
     assert sorted(merged.relevant[[0]].indices) == [0, 2]
 
 
+def test_the_same_words_stand_on_one_side_of_a_split():
+    asked = Queries(
+        [f"{'Q' if i % 2 else 'q'}  {i // 2}" for i in range(24)], sp.csr_array(np.eye(24, dtype=np.float32))
+    )
+    for part in split(asked, (0.25, 0.25), together=asked.words()).values():
+        numbers = [text.split()[1] for text in part.texts]
+        assert all(numbers.count(number) == 2 for number in numbers)
+
+
 def test_a_split_shares_out_all_queries_and_is_repeated_by_its_seed():
     asked = Queries([f"q{i}" for i in range(24)], sp.csr_array(np.eye(24, dtype=np.float32)))
     parts = split(asked, (0.25, 0.25), seed=3)

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import optuna
 import pytest
+import torch
 import yaml
 from optuna.trial import TrialState
 
 from data.windows import validation_windows
 from errors import InputError
 from train import build_parser, parse
+from training.build import fit_scales
 from training.series import settings_of
-from training.study import Study
+from training.study import Study, _finish
 from training.study_space import SPACES, read_space
 from training.study_trial import STEPS, Material, _Report, before_test
 
@@ -200,6 +202,20 @@ def test_another_future_moves_no_trial(run, other_future, tmp_path, settings):
         found.append(study.trials.get_trials()[0].intermediate_values)
     assert found[:2] == found[2:]
     assert found[0] > 0
+
+
+def test_a_trial_whose_weights_are_not_finite_fails_and_blocks_no_other(run, tmp_path, settings, monkeypatch):
+    def broken(model, *rest):
+        fit_scales(model, *rest)
+        torch.nn.init.constant_(model.head.linear.weight, torch.nan)
+
+    monkeypatch.setattr("training.build.fit_scales", broken)
+    protocols = validation_windows(run.config.protocol, [22], run.dataset.log)
+    study = study_of(tmp_path, settings, "broken")
+    material = Material(run.config, run.dataset, protocols, run.raw, run.plan, run.bank)
+    _finish(study, material, next(study.asked(1)))
+    assert [one.state for one in study.trials.get_trials()] == [TrialState.FAIL]
+    assert next(study.asked(2)).number == 1
 
 
 def test_what_lies_before_the_test_moves_a_trial_s_data(run):
