@@ -162,14 +162,19 @@ def main(arguments: list[str] | None = None) -> int:
     store = StoreConfig(home=given.store) if given.store else None
     models: dict[str, Ranked] = {}
     windows: tuple[Window, Window] | None = None
+    fingerprints: set[str] = set()
     for folder in given.runs:
         run = load_run(folder, store)
+        fingerprints.add(run.dataset.fingerprint)
+        if len(fingerprints) > 1:
+            raise InputError("the runs are of different data", where=str(folder), remedy="Give runs of the same data.")
         protocol = run.config.protocol
         windows = windows or (
             Window.of(run.dataset, protocol, protocol.validation_cutoff),
             Window.of(run.dataset, protocol, protocol.test_cutoff),
         )
-        models[folder.name] = of_run(load_chosen(folder, store), run, *windows)
+        name = folder.name if folder.name not in models else str(folder)
+        models[name] = of_run(load_chosen(folder, store), run, *windows)
         config = run.config
     assert windows is not None
     models |= {name: of_baseline(name, config, *windows) for name in given.baselines}

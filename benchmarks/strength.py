@@ -50,7 +50,7 @@ def probabilities(seen: Outcomes, test: Outcomes, strength: Strength) -> dict[st
         told[method] = KINDS[method].fit(seen.inputs[method], seen.bought)(test.inputs[method])
     overall = float(seen.bought.mean())
     told["one rate"] = np.full(len(test.user), overall)
-    told["rate of the category"] = _means(seen.category, seen.bought, overall)[test.category]
+    told["rate of the category"] = _means(seen.category, seen.bought, overall, _categories(seen, test))[test.category]
     told["raw score"] = np.exp(test.log_p)
     return told
 
@@ -63,7 +63,7 @@ def spends(seen: Outcomes, test: Outcomes, told: FloatArray, strength: Strength)
     return {
         OURS: told * np.exp(test.log_spends @ np.array(weights) + constant),
         "user's mean": _means(seen.user, seen.spent, overall, n)[test.user],
-        "category's mean": _means(seen.category, seen.spent, overall)[test.category],
+        "category's mean": _means(seen.category, seen.spent, overall, _categories(seen, test))[test.category],
         "nothing": np.zeros(len(test.user)),
     }
 
@@ -74,12 +74,17 @@ def spends_of_buyers(seen: Outcomes, test: Outcomes, strength: Strength) -> dict
     there, now = seen.bought, test.bought
     overall = float(seen.spent[there].mean())
     n = int(max(seen.user.max(), test.user.max())) + 1
-    m = int(max(seen.category.max(), test.category.max())) + 1
     return {
         OURS: np.exp(test.log_spends[now] @ np.array(weights) + constant),
         "user's mean": _means(seen.user[there], seen.spent[there], overall, n)[test.user[now]],
-        "category's mean": _means(seen.category[there], seen.spent[there], overall, m)[test.category[now]],
+        "category's mean": _means(seen.category[there], seen.spent[there], overall, _categories(seen, test))[
+            test.category[now]
+        ],
     }
+
+
+def _categories(seen: Outcomes, test: Outcomes) -> int:
+    return int(max(seen.category.max(), test.category.max())) + 1
 
 
 def _means(
@@ -108,6 +113,9 @@ def show(seen: Outcomes, test: Outcomes, strength: Strength, terminal: Console) 
         table.add_row(name, f"{((values - found) ** 2).mean():.5f}", f"{loss:.5f}", f"{ece:.5f}", more)
     terminal.print(table)
     _reliability(ordered[first], found, terminal)
+    if not strength.spend:
+        terminal.print("the data tell no spends")
+        return
     _spends("expected spend, all pairs", spends(seen, test, ordered[first], strength), test.user, test.spent, terminal)
     now = test.bought
     of_buyers = spends_of_buyers(seen, test, strength)

@@ -43,5 +43,7 @@ def bundle(given: Namespace) -> pd.DataFrame:
 
 def told(found: pd.DataFrame) -> str:
     """How many bundles there are, and what they cost."""
-    cost = found.groupby("bundle", sort=False)["price"].sum()
+    cost = found.groupby("bundle", sort=False)["price"].sum(min_count=1)
+    if cost.isna().all():
+        return f"{len(cost):,} bundle{'s' * (len(cost) > 1)}, prices unknown"
     return f"{len(cost):,} bundle{'s' * (len(cost) > 1)}, for " + ", ".join(f"{value:.2f}" for value in cost.head(5))

@@ -77,11 +77,16 @@ class Recommender:
             store: where its graph is kept, when not where the run kept it.
 
         Raises:
-            InputError: the folder holds no whole run of this version, or the data are not the run's any more.
+            InputError: the folder holds no whole run of this version, the data are not the run's any more, or its
+                calibration is another run's.
         """
         calibrated = Path(folder) / STRENGTH
         made = cls(load_run(Path(folder), store))
         made.strength = Strength.read(calibrated) if calibrated.exists() else None
+        protocol, found = made.run.config.protocol, made.strength
+        if found and (found.horizon, found.fitted_at) != (protocol.horizon, protocol.validation_cutoff):
+            remedy = "Make it again: crossaisle calibrate RUN."
+            raise InputError("the calibration is of another run", where=str(calibrated), remedy=remedy)
         made.ranker(PRODUCT).encode()
         return made
 

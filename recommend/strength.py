@@ -152,7 +152,7 @@ class Strength:
     Attributes:
         method: one of isotonic, platt, customer.
         probability: its fitted map.
-        spend: weights of the two logs of mean spends, and the constant.
+        spend: weights of the two logs of mean spends, and the constant; empty where the data tell no spends.
         horizon: periods that both are about.
         fitted_at: the cut-off whose horizon they were fitted on.
         log_loss: of each method, cross-validated over the users there.
@@ -166,12 +166,15 @@ class Strength:
     log_loss: dict[str, float]
 
     def of(self, known: Known) -> tuple[FloatArray, FloatArray]:
-        """Probability and expected spend, each of shape (b, categories); NaN for what is no candidate."""
+        """Probability and expected spend, each of shape (b, categories); NaN for what is no candidate, and no
+        spend where the data tell none."""
         probability = np.where(np.isfinite(known.log_p), self.probability(known.inputs(self.method)), np.nan)
         return probability, probability * self.spend_of_buyers(known.spends)
 
     def spend_of_buyers(self, spends: Spends) -> FloatArray:
         """What a user spends in a category, given that they buy from it, shape (b, categories)."""
+        if not self.spend:
+            return np.full((len(spends.user), len(spends.category)), np.nan)
         *weights, constant = self.spend
         return np.asarray(np.exp(spends.features() @ np.array(weights) + constant))
 
@@ -288,7 +291,7 @@ def fit(seen: Outcomes, horizon: int, fitted_at: int) -> Strength:
     Raises:
         InputError: too few bought anything new to fit it.
     """
-    if seen.bought.sum() < FOLDS or len(np.unique(seen.user)) < FOLDS:
+    if len(np.unique(seen.user[seen.bought])) < FOLDS:
         remedy = "Give a longer horizon, or more data."
         raise InputError("too few new purchases in the validation window", where="calibrate", remedy=remedy)
     losses = {method: _cross_validated(KINDS[method].fit, seen.inputs[method], seen) for method in METHODS}
@@ -307,9 +310,11 @@ def _cross_validated(
 
 
 def _fit_spend(seen: Outcomes) -> list[float]:
-    """Weights of a Gamma regression with log link over the pairs with a spend, and its constant."""
+    """Weights of a Gamma regression with log link over the pairs with a spend, and its constant; none without any."""
     paid = seen.bought & (seen.spent > 0)
+    if not paid.any():
+        return []
     if paid.sum() < FOLDS:
-        return [0.0, 1.0, 0.0]  # the category's mean, where nobody paid
+        return [0.0, 1.0, 0.0]  # the category's mean, where few paid
     found = GammaRegressor(alpha=1e-3, max_iter=500).fit(seen.log_spends[paid], seen.spent[paid])
     return [*found.coef_.tolist(), float(found.intercept_)]

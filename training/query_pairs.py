@@ -150,6 +150,8 @@ def read_queries(path: Path, shelf: Shelf, rejects: Rejects) -> Queries:
     """
     frame = read_frame(path, ["query", "product_id"], ["query_id"], "pairs")
     frame["query"] = as_text(frame["query"]).fillna("").str.strip()
+    if "query_id" in frame:
+        frame = rejects.drop(frame, as_text(frame["query_id"]).isna(), "pairs", "query_id", "query_id is empty")
     frame = rejects.drop(frame, frame["query"] == "", "pairs", "query", "the query is empty")
     product = positions(as_text(frame["product_id"]), shelf.ids)
     frame = rejects.drop(frame, product < 0, "pairs", "product_id", "the products' file lacks the product")

@@ -79,11 +79,9 @@ def test_embedded_store(tmp_path, dataset, statements):
 
 def test_neo4j(tmp_path, dataset, statements, neo4j_server, empty_neo4j):
     config = config_of(tmp_path, neo4j_server.config.uri, neo4j_server.config.password)
-    for at, seconds in _moments(statements, "load", 2):
-        _killed(config, "load", 0, at, seconds)
-    _made_whole(config, "load", dataset)
-    for victim, (at, seconds) in zip((neo4j_server.pid, 0), _moments(statements, "sync", 2), strict=True):
-        _killed(config, "sync", victim, at, seconds)
-        if victim:
-            neo4j_server.start()
-    _made_whole(config, "sync", Dataset.from_tables(next_night(dataset.tables)))
+    for what, data in (("load", dataset), ("sync", Dataset.from_tables(next_night(dataset.tables)))):
+        for victim, (at, seconds) in zip((neo4j_server.pid, 0), _moments(statements, what, 2), strict=True):
+            _killed(config, what, victim, at, seconds)
+            if victim:
+                neo4j_server.start()
+        _made_whole(config, what, data)
