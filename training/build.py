@@ -126,6 +126,11 @@ class ExampleStore:
         for examples, _ in self._made.values():
             examples.forget_pairs()
 
+    def forget(self) -> None:
+        """Let all examples and their cut-offs go, once nothing is trained any more."""
+        self._made.clear()
+        self._known.clear()
+
     def _make(self, time: int) -> tuple[Examples, list[Tensor]]:
         one = self._known.get(time) or cutoff(self.config, self.dataset, self.chain, time, self.graphs[time])
         items = [torch.from_numpy(step.items) for step in one.steps]

@@ -192,6 +192,7 @@ class Job:
         store.forget_pairs()
         if config.protocol.refit_cutoffs:
             self._refit_reranking(module, store, reranking)
+        store.forget()
         cold = self._fit_cold(module.eval(), dataset, graphs)
         test = self._cutoff(dataset, chain, config.protocol.test_cutoff, graphs)
         return Trained(module, found, text, reranking, cold), test
