@@ -152,7 +152,7 @@ def test_tuned_queries_are_searched_by(command, finished, recommender, tmp_path)
     products = pd.DataFrame({"product_id": catalogue.product_ids, "text": catalogue.product_texts})
     products["category"] = catalogue.interest.ids[catalogue.interest.primary]
     products.to_csv("products.csv", index=False)
-    rows = [(f"zorp{at % 4}", name, at % 12) for at, name in enumerate(catalogue.product_ids[:48])]
+    rows = [(f"zorp{at % 12}", name, at % 12) for at, name in enumerate(catalogue.product_ids[:48])]
     pd.DataFrame(rows, columns=["query", "product_id", "query_id"]).to_csv("pairs.csv", index=False)
     options = ["--products", "products.csv", "--to", "tuned", "--text.strategy", "top", "--epochs", 1]
     code, said = command("tune-queries", "pairs.csv", *options)

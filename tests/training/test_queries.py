@@ -105,12 +105,14 @@ def test_pairs_from_files(tmp_path):
     shelf = read_shelf(tmp_path / "products.csv")
     assert (shelf.texts, shelf.categories) == (["one", ""], ["x", "y"])
     rows = [("1", "warm", "a"), ("1", "warm", "b"), ("2", "warm", "b"), ("3", " ", "a"), ("4", "cold", "lost")]
+    rows.append((None, "warm", "a"))
     pd.DataFrame(rows, columns=["query_id", "query", "product_id"]).to_parquet(tmp_path / "pairs.parquet")
     problems = Rejects()
     asked = read_queries(tmp_path / "pairs.parquet", shelf, problems)
     assert asked.texts == ["warm", "warm"]
     assert asked.relevant.toarray().tolist() == [[1, 1], [0, 1]]
-    assert list(problems.frame()["reason"]) == ["the query is empty", "the products' file lacks the product"]
+    reasons = list(problems.frame()["reason"])
+    assert reasons == ["query_id is empty", "the query is empty", "the products' file lacks the product"]
 
 
 @pytest.mark.parametrize(
