@@ -158,80 +158,72 @@ def _export_run(given: list[str]) -> int:
 # -- crossaisle recommend ------------------------------------------------------------------------------------
 
 
+def _on_run(
+    name: str,
+    description: str | None,
+    add_options: Callable[[ArgumentParser], None],
+    work: Callable[[Namespace], None],
+    given: list[str],
+) -> int:
+    """Put a trained run to use; what does the work is only imported once the options are read."""
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    keep_freed_memory()
+    parser = _store_parser(name, description)
+    add_options(parser)
+
+    def run() -> int:
+        work(parser.instantiate(parser.parse_args(given)))
+        return 0
+
+    return explained(run, f"{name} --help lists all settings.")
+
+
 def _recommend(given: list[str]) -> int:
     """Lists of the categories that users have never bought from, and of the products in them, best first."""
     from recommend.options import add_options
 
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    keep_freed_memory()
-    parser = _store_parser("crossaisle recommend", _recommend.__doc__)
-    add_options(parser)
-
-    def run() -> int:
-        parsed = parser.parse_args(given)
+    def work(parsed: Namespace) -> None:
         from recommend.commands import recommend
 
-        recommend(parser.instantiate(parsed))
-        return 0
+        recommend(parsed)
 
-    return explained(run, "crossaisle recommend --help lists all settings.")
+    return _on_run("crossaisle recommend", _recommend.__doc__, add_options, work, given)
 
 
 def _search(given: list[str]) -> int:
     """Products from several categories for a text, blended with a user's interest."""
     from recommend.search_options import add_options
 
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    keep_freed_memory()
-    parser = _store_parser("crossaisle search", _search.__doc__)
-    add_options(parser)
-
-    def run() -> int:
-        parsed = parser.parse_args(given)
+    def work(parsed: Namespace) -> None:
         from recommend.search_commands import search
 
-        search(parser.instantiate(parsed))
-        return 0
+        search(parsed)
 
-    return explained(run, "crossaisle search --help lists all settings.")
+    return _on_run("crossaisle search", _search.__doc__, add_options, work, given)
 
 
 def _bundle(given: list[str]) -> int:
     """Products that go together across categories, from a product or a basket."""
     from recommend.bundle_options import add_options
 
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    keep_freed_memory()
-    parser = _store_parser("crossaisle bundle", _bundle.__doc__)
-    add_options(parser)
-
-    def run() -> int:
-        parsed = parser.parse_args(given)
+    def work(parsed: Namespace) -> None:
         from recommend.bundle_commands import bundle
 
-        bundle(parser.instantiate(parsed))
-        return 0
+        bundle(parsed)
 
-    return explained(run, "crossaisle bundle --help lists all settings.")
+    return _on_run("crossaisle bundle", _bundle.__doc__, add_options, work, given)
 
 
 def _explain(given: list[str]) -> int:
     """Why an item is suggested to a user: purchases, parts of the score, paths in the graph."""
     from recommend.explain_options import add_options
 
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    keep_freed_memory()
-    parser = _store_parser("crossaisle explain", _explain.__doc__)
-    add_options(parser)
-
-    def run() -> int:
-        parsed = parser.parse_args(given)
+    def work(parsed: Namespace) -> None:
         from recommend.explain_commands import explain
 
-        explain(parser.instantiate(parsed))
-        return 0
+        explain(parsed)
 
-    return explained(run, "crossaisle explain --help lists all settings.")
+    return _on_run("crossaisle explain", _explain.__doc__, add_options, work, given)
 
 
 def _calibrate(given: list[str]) -> int:
