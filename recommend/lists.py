@@ -173,6 +173,11 @@ def first_above(catalogue: Catalogue, level: Level | None, above: Level) -> IntA
     return np.asarray(catalogue.links(level, above).argmax(axis=1), dtype=np.int64).ravel()
 
 
+def pool_size(k: int) -> int:
+    """How many of the best a re-ranker chooses a list of k from."""
+    return max(100, 5 * k)
+
+
 def note_short(asked: Asked, found: Rankings, k: int, rejects: Rejects) -> None:
     """Note the users whose lists are shorter than k.
 

@@ -25,7 +25,7 @@ from recommend.aspects import Aspects
 from recommend.bundles import VARIETY, Bundler, BundleWish, beginnings
 from recommend.diversity import Reranker, reranker
 from recommend.filters import Filters
-from recommend.lists import Asked, Ranker, Wish, note_short
+from recommend.lists import Asked, Ranker, Wish, note_short, pool_size
 from recommend.reasons import TOP, Explainer, Reasons
 from recommend.search import GRAPH, INTEREST, Blend, Searcher, checked_queries, nobody
 from recommend.strength import FILE as STRENGTH
@@ -39,7 +39,6 @@ Given = pd.DataFrame | Path | str
 PRODUCT = "product"
 EVERYTHING = Filters()
 BOUGHT_TOO = Filters(owned=True)
-POOL, POOL_PER_PLACE = 100, 5
 
 
 class Recommender:
@@ -186,7 +185,7 @@ class Recommender:
         self._rejects = rejects = Rejects()
         asked = self._asked(users, histories, rejects)
         passed = filters.items(ranker.problem.level, self.dataset.catalogue, self.history)
-        pool = k if diversity == 0 else max(POOL, POOL_PER_PLACE * k)
+        pool = k if diversity == 0 else pool_size(k)
         found = ranker.best(asked, Wish(min(pool, int(passed.sum())), passed, filters.owned, within))
         found = self._reordered(level, asked, found, order, k)
         self._note_stock(filters, rejects)

@@ -26,7 +26,7 @@ from evidence.histories import row_shares
 from kg.schema import BOUGHT_WITH, level_labels
 from recommend.aspects import Aspects
 from recommend.diversity import Reranker
-from recommend.lists import Asked, Ranker, Wish
+from recommend.lists import Asked, Ranker, Wish, pool_size
 from training.build import text_plan
 from training.loaded import LoadedRun
 from training.module import TextPlan
@@ -38,7 +38,6 @@ TEMPERATURE = 0.05
 INTEREST, GRAPH, MOST_OWN = 0.2, 0.2, 0.7
 TEXTS = "texts"
 FAR = 0.3
-POOL, POOL_PER_PLACE = 100, 5
 
 
 @dataclass(frozen=True)
@@ -209,7 +208,7 @@ class Searcher:
         nth = np.arange(len(ordered)) - np.repeat(begin, sizes)
         few = scores.copy()
         few[ordered[nth >= k]] = -np.inf
-        items, best = rank_batch(few[None], min(max(POOL, POOL_PER_PLACE * k), len(scores)), self._ties)
+        items, best = rank_batch(few[None], min(pool_size(k), len(scores)), self._ties)
         return Rankings(np.zeros(1, dtype=np.int64), items, best, len(scores))
 
     def _note(
