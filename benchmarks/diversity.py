@@ -42,8 +42,7 @@ from files import read_json
 from kg.config import StoreConfig
 from recommend import Recommender
 from recommend.diversity import RERANKERS, reranker
-from recommend.lists import Asked, Wish
-from recommend.recommender import POOL, POOL_PER_PLACE
+from recommend.lists import Asked, Wish, pool_size
 from training.learnt import node_vectors
 
 K = 20
@@ -83,7 +82,7 @@ def prepare(recommender: Recommender, level: str) -> Bench:
     users = found.users
     asked = Asked(problem.dataset.user_ids[users], users, problem.history.of_users(users))
     every = np.ones(len(problem), dtype=np.bool_)
-    pool = recommender.ranker(level).best(asked, Wish(min(len(problem), max(POOL, POOL_PER_PLACE * K)), every))
+    pool = recommender.ranker(level).best(asked, Wish(min(len(problem), pool_size(K)), every))
     expected = rank(Popularity().fit(problem), problem, found, K)
     buyers = np.asarray((problem.interactions > 0).sum(axis=0), dtype=np.float32).ravel()
     return Bench(pool, expected, sp.csr_array(found.hits[users]), _vectors(recommender, level), buyers, asked)
