@@ -107,7 +107,7 @@ def run(folders: dict[str, Path], out: Path, quick: bool) -> int:
     for shop in shops:
         for command in shop.commands(folders[shop.flag], out, SMALL if quick else ()):
             say("shops", f"{shop.name}: python {' '.join(command)}")
-            code = _ended([sys.executable, str(ROOT / command[0]), *command[1:]])
+            code = ended([sys.executable, str(ROOT / command[0]), *command[1:]])
             if code:
                 return code
         write(out, shops, quick)
@@ -115,7 +115,7 @@ def run(folders: dict[str, Path], out: Path, quick: bool) -> int:
     return 0
 
 
-def _ended(command: list[str]) -> int:
+def ended(command: list[str]) -> int:
     """Run a command to its end; after Ctrl-C, which it has seen too, it is left to end by itself."""
     with subprocess.Popen(command) as process:
         while True:

@@ -190,16 +190,19 @@ class TextEncoder(nn.Module):
         self.model.requires_grad_(False)
         self.tunable, self._split = False, None
 
-    def fingerprint(self) -> str:
+    def fingerprint(self, low_precision: bool | None = None) -> str:
         """SHA-256 of all that decides a vector but the tokens: weights, configuration, pooling, precision.
 
         Adapters that have not moved yet do not count, so that frozen and untuned encodings are shared.
+
+        Args:
+            low_precision: as on a machine that does or does not calculate in bf16; default: this one.
         """
         state = dict(self.model.named_parameters()) | dict(self.model.named_buffers())
         tuned = any("lora_B" in name and bool(value.any()) for name, value in state.items())
         config = {k: v for k, v in self.model.config.to_dict().items() if k not in _IRRELEVANT}
         digest = hashlib.sha256(repr((sorted(config.items(), key=str), self.config.pooling)).encode())
-        digest.update(str(self._low_precision()).encode())
+        digest.update(str(self._low_precision() if low_precision is None else low_precision).encode())
         for name in sorted(state):
             if tuned or "lora_" not in name:
                 digest.update(name.replace(".base_layer", "").encode())

@@ -200,6 +200,7 @@ class Surroundings:
         seed: of everything.
         fingerprint: of the data.
         git_revision: of the code; empty where there is none.
+        initial: run that the training started from, and its fingerprint; empty where it started from scratch.
         command: reproduces the run from its folder.
     """
 
@@ -208,6 +209,7 @@ class Surroundings:
     seed: int | None = None
     fingerprint: str = ""
     git_revision: str = ""
+    initial: str = ""
     command: str = "python train.py --config config.yaml"
 
 

@@ -54,6 +54,8 @@ class ModelShape:
         purchase_features: width of a bought category's features.
         steps: the levels below, top first; the last one is the products'.
         nodes: number of nodes of the interest level and of the levels below, by label; for vectors of their own.
+        features: names of the evidence's features, in order: ``pairs``, ``items``, ``users``, ``purchases``, and
+            ``LABEL.items`` and ``LABEL.pairs`` of each step; what another shop's model can take over by.
     """
 
     node_types: list[str]
@@ -70,6 +72,7 @@ class ModelShape:
     purchase_features: int
     steps: list[Step]
     nodes: dict[str, int] = field(default_factory=dict)
+    features: dict[str, list[str]] = field(default_factory=dict)
 
 
 @dataclass

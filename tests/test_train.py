@@ -471,6 +471,11 @@ def test_resuming_nothing(refused, tmp_path, finished):
     assert "finished" in refused("--resume", finished.folder, out=False)
 
 
+def test_starting_from_what_is_no_run(refused, tmp_path, finished):
+    assert "there is no run" in refused("--init_from", tmp_path / "none")
+    assert "--model.dim 8" in refused("--init_from", finished.folder, "--model.dim", "9")
+
+
 def test_resuming_with_other_settings(refused, tmp_path):
     assert "--seed" in refused("--resume", tmp_path / "none", "--seed", "4", out=False)
 

@@ -12,7 +12,6 @@ from torch import Tensor
 
 from console import track
 from data.dataset import Dataset
-from encoders.text import TextEncoder
 from encoders.text_bank import TextBank
 from encoders.text_cache import FrozenCache
 from evidence.config import EvidenceConfig
@@ -25,6 +24,7 @@ from kg.store import GraphStore
 from training.config import TrainConfig
 from training.cutoffs import Chain, CutOff, Examples, rerank_names
 from training.graphs import ModelGraph, model_graph
+from training.initial import starting_encoder
 from training.module import TextPlan
 
 PRODUCT = "Product"
@@ -78,7 +78,7 @@ def _shuffled(texts: list[str], spans: dict[str, tuple[int, int]], seed: int) ->
 def text_bank(config: TrainConfig, texts: list[str]) -> TextBank:
     """Encode every distinct text once; encodings are kept between runs."""
     folder = Path(config.text_cache) if config.text_cache else None
-    return TextBank(TextEncoder(config.text), texts, FrozenCache(folder))
+    return TextBank(starting_encoder(config), texts, FrozenCache(folder))
 
 
 def cutoff(config: TrainConfig, dataset: Dataset, chain: Chain, time: int, graph: ModelGraph) -> CutOff:
@@ -193,7 +193,18 @@ def shape_of(dataset: Dataset, bank: TextBank, last: CutOff, config: ModelConfig
         purchase_features=len(interest.purchase_names),
         steps=steps,
         nodes={label: len(last.graph.ids[label]) for label in (interest_label, *(step.label for step in steps))},
+        features=feature_names(last, [step.label for step in steps]),
     )
+
+
+def feature_names(last: CutOff, labels: list[str]) -> dict[str, list[str]]:
+    """Names of the evidence's features, as `fusion.model.ModelShape` lists them; ``labels`` are those of the steps."""
+    interest = last.interest
+    found = {"pairs": interest.pair_names, "items": interest.item_names}
+    found |= {"users": list(interest.user_names), "purchases": list(interest.purchase_names)}
+    for label, evidence in zip(labels, last.steps, strict=True):
+        found |= {f"{label}.items": evidence.item_names, f"{label}.pairs": evidence.pair_names}
+    return found
 
 
 def fit_scales(model: CrossAisle, examples: list[Examples], items: list[list[Tensor]], seed: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from jsonargparse import ArgumentParser, Namespace
@@ -18,6 +19,8 @@ from kg.config import CoPurchaseConfig, StoreConfig
 Accelerator = Literal["auto", "cpu", "gpu", "mps", "tpu"]
 
 Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed", "bf16-true", "64-true"]
+
+InitPart = Literal["text", "encoders", "heads"]
 
 ColdKind = Literal["pretended", "unsold"]
 
@@ -203,6 +206,10 @@ class TrainConfig:
         kg: what becomes of the graph after training.
         seed: fixes everything that is drawn.
         seeds: several trainings, such as ``0,1,2``, each with one of these as its seed. None: one, with ``seed``.
+        init_from: folder of a finished run, of this or another shop, whose weights the training starts from. None: from
+            scratch.
+        init_parts: what is taken from it, of ``text`` (the language model's tuned weights), ``encoders`` (graph,
+            attention, history) and ``heads`` (what weighs the evidence, feature by feature). None: all of it.
         text_cache: folder where the untuned language model's encodings are kept between runs; empty: nowhere.
     """
 
@@ -222,6 +229,8 @@ class TrainConfig:
     kg: GraphConfig = field(default_factory=GraphConfig)
     seed: int = 0
     seeds: list[int] | None = None
+    init_from: Path | None = None
+    init_parts: list[InitPart] | None = None
     text_cache: str = ".crossaisle/text"
 
 

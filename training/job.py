@@ -20,7 +20,7 @@ from files import atomic, write_json
 from kg.schema import level_labels, schema_of
 from kg.store import GraphStore
 from kg.writeback import write_back
-from training import ranks, summary
+from training import initial, ranks, summary
 from training.config import TrainConfig, from_parsed
 from training.folder import CONFIG, TEXT, RunFolder, environment
 from training.learnt import learnt
@@ -79,11 +79,14 @@ def resolved(parser: ArgumentParser, parsed: Namespace) -> str:
     for name in ("mapping", "root"):
         if kept.data[name] is not None:
             kept.data[name] = Path(kept.data[name]).resolve()
+    if kept.init_from is not None:
+        kept.init_from = Path(kept.init_from).resolve()
     found: str = parser.dump(kept, skip_validation=True)
     return found
 
 
 def _run(config: TrainConfig, folder: RunFolder, baselines: Path | None) -> Path:
+    initial.begin(config, folder.work)
     job = Job(config, folder.work, baselines)
     ranks.lead(folder.work)
     dataset = job.read_data()
@@ -95,7 +98,7 @@ def _run(config: TrainConfig, folder: RunFolder, baselines: Path | None) -> Path
     with job.cost.step("run folder") as line:
         attention = attention_by_label(trained, cutoff)
         figures = summary.metrics(levels, trained, attention)
-        facts = environment(config.seed, dataset.fingerprint)
+        facts = environment(config.seed, dataset.fingerprint) | {"initial": initial.started_from(folder.work)}
         write_json(folder.work / "metrics.json", figures)
         summary.write_rankings(folder.work, dataset, levels)
         _save(config, folder, trained, facts, dataset)

@@ -28,7 +28,7 @@ from evaluation.scorer import Problem
 from files import read_json
 from fusion.cold import ColdHead
 from fusion.model import CrossAisle
-from training import baselines, build, ranks
+from training import baselines, build, initial, ranks
 from training.cold_fit import cold_cutoffs, fit_heads
 from training.config import TrainConfig
 from training.cost import CostLog
@@ -176,6 +176,7 @@ class Job:
         torch.manual_seed(config.seed)
         model = CrossAisle(shape, config.model)
         build.fit_scales(model, examples, items, config.seed)
+        self._start(model)
         start = copy.deepcopy(model.state_dict())
         phases = Phases(self.folder, config.optimiser, config.seed, store)
         judge = Judge(dataset, validation, config.protocol.horizon)
@@ -196,6 +197,14 @@ class Job:
         cold = self._fit_cold(module.eval(), dataset, graphs)
         test = self._cutoff(dataset, chain, config.protocol.test_cutoff, graphs)
         return Trained(module, found, text, reranking, cold), test
+
+    def _start(self, model: CrossAisle) -> None:
+        """Take over what the run that the training starts from has, if there is one."""
+        carried = initial.start_model(model, self.config, None if ranks.is_helper() else self.folder)
+        if carried is not None:
+            with self.cost.step("start") as line:
+                line.append(f"from {self.config.init_from}: {', '.join(carried.told())}")
+            say("", carried.labels_told())
 
     def _cutoff(self, dataset: Dataset, chain: Chain, moment: int, graphs: dict[int, ModelGraph]) -> CutOff:
         return build.cutoff(self.config, dataset, chain, moment, graphs[moment])

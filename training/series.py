@@ -21,6 +21,7 @@ from files import read_json
 from training import ranks
 from training.config import from_parsed
 from training.folder import CONFIG, RunFolder
+from training.initial import check_same
 from training.job import resolved, run_job, stop_children
 
 PLACES = ("store", "text_cache")  # where things are kept, which may change between two calls
@@ -149,6 +150,7 @@ def _check(parser: ArgumentParser, planned: Planned) -> None:
     for folder in (planned.folder.final, planned.folder.work):
         if not (folder / CONFIG).is_file():
             continue
+        check_same(planned.settings.init_from, folder)
         there = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
         wanted = yaml.safe_load(resolved(parser, planned.settings))
         other = differing(there, wanted)

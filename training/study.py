@@ -111,6 +111,7 @@ def tune(parser: ArgumentParser, parsed: Namespace, config: StudyConfig, to: Pat
     settings = settings_of(parsed, {})
     run = from_parsed(parser, settings)
     _check_devices(run)
+    _check_start(run)
     space = read_space(config.space, settings)
     _check_corners(parser, settings, space)
     dataset = load(run.data)
@@ -172,6 +173,12 @@ def _check_devices(run: TrainConfig) -> None:
     on_gpu = torch.cuda.is_available() and run.optimiser.accelerator != "cpu"
     if device_count(run.optimiser.devices, on_gpu) > 1:
         raise InputError("a study trains on one device", where="optimiser.devices", remedy="Give 1.")
+
+
+def _check_start(run: TrainConfig) -> None:
+    if run.init_from is not None:
+        remedy = "Leave it out, and give it to the training with the settings that were found."
+        raise InputError("trials start from scratch", where="init_from", remedy=remedy)
 
 
 def _check_corners(parser: ArgumentParser, settings: Namespace, space: Space) -> None:

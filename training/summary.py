@@ -108,6 +108,7 @@ def report_content(
         environment: from `training.folder.environment`.
     """
     text, reader = trained.text, config.text.model or "MiniLM-L6"
+    started = environment["initial"]
     return ReportContent(
         run=name,
         source=dataset.tables.name,
@@ -133,6 +134,7 @@ def report_content(
             seed=environment["seed"],
             fingerprint=environment["data_fingerprint"],
             git_revision=environment["git_revision"] or "",
+            initial="" if started is None else f"{started['run']} ({started['fingerprint'][:12]})",
         ),
     )
 
