@@ -3,11 +3,11 @@
     python benchmarks/transfer.py RUN --amazon DIR        RUN: a finished run of another shop, such as Complete Journey
     python benchmarks/transfer.py RUN --amazon DIR --quick    the whole way on next to nothing; its figures mean nothing
 
-For each share of the shop's users and each seed a sample of them is drawn, and the model is trained on it from scratch,
-from all that RUN has to give, and from its language model and encoders alone (``--init_parts [text,encoders]``), with
-the same settings otherwise. A training on a share knows these users' purchases alone: examples, evidence, graph and
-validation are made from them. The smaller the share, the more epochs are allowed, in all arms alike; validation chooses
-among them.
+For each share of the shop's users and each seed a sample of them is drawn, and the model is trained on it from scratch
+and from all that RUN has to give, with ``--without_heads`` also from its language model and encoders alone
+(``--init_parts [text,encoders]``), with the same settings otherwise. A training on a share knows these users' purchases
+alone: examples, evidence, graph and validation are made from them. The smaller the share, the more epochs are allowed,
+in all arms alike; validation chooses among them.
 
 Asked are the same users in all arms: everybody in the whole data who has a target after the test cut-off. A user is
 their history, so what those who are not in a sample bought before the cut-off is what the model is asked about, and
@@ -52,14 +52,15 @@ from training.initial import Source
 from training.loaded import LoadedRun, load_run, read_config
 from training.run import levels_of
 
+SCRATCH, WHOLE, WITHOUT_HEADS = "scratch", "transfer", "transfer without heads"
 ARMS = {
-    "scratch": (),
-    "transfer": ("--init_from={run}",),
-    "transfer without heads": ("--init_from={run}", "--init_parts=[text,encoders]"),
+    SCRATCH: (),
+    WHOLE: ("--init_from={run}",),
+    WITHOUT_HEADS: ("--init_from={run}", "--init_parts=[text,encoders]"),
 }
 BASELINES = ("popularity", "ease")
 EPOCHS = {0.01: 20, 0.1: 12, 1.0: 4}
-SEEDS = {0.01: 10, 0.1: 5, 1.0: 1}
+SEEDS = {0.01: 3, 0.1: 2, 1.0: 1}
 QUICK, QUICK_SHARES = ("--text.max_tokens=8", "--text.sample=4", "--copurchase.min_support=2"), [0.01, 0.02]
 QUICK_TOLD = "**Quick: a trial of the command. These figures mean nothing.**"
 DOCUMENT, K = "transfer.md", 20
@@ -198,10 +199,10 @@ def table(found: dict[str, list[pd.DataFrame]], level: str) -> list[list[str]]:
     """
     there = {arm: frames for arm, frames in found.items() if all((one["level"] == level).any() for one in frames)}
     by_arm = {arm: _of_seeds(frames, level) for arm, frames in there.items()}
-    scratch, rows = by_arm["scratch"], []
+    scratch, rows = by_arm[SCRATCH], []
     for arm, figures in by_arm.items():
         told = ["", ""]
-        if arm != "scratch":
+        if arm != SCRATCH:
             (gain,) = bootstrap((figures - scratch).mean(axis=1))
             by_seed = (figures - scratch).mean(axis=0)
             told = [f"{gain.mean:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})"]
@@ -216,13 +217,14 @@ def _of_seeds(frames: Sequence[pd.DataFrame], level: str) -> npt.NDArray[np.floa
     return pd.concat(columns, axis=1).to_numpy(dtype=np.float64)
 
 
-def write(out: Path, plan: Sequence[Part], quick: bool) -> str:
-    """Write the document from the figures that are there, and give it."""
+def write(out: Path, plan: Sequence[Part], arms: Sequence[str], quick: bool) -> str:
+    """Write the document from the figures that are there, of these arms and the baselines, and give it."""
+    rows = [*arms, *BASELINES]
     blocks = ["# Transfer", *([QUICK_TOLD] if quick else [])]
     for share in sorted({part.share for part in plan}):
-        done = [part for part in plan if part.share == share and all(_file(out, part, arm).exists() for arm in _rows())]
+        done = [part for part in plan if part.share == share and all(_file(out, part, arm).exists() for arm in rows)]
         if done:
-            found = {arm: [pd.read_parquet(_file(out, part, arm)) for part in done] for arm in _rows()}
+            found = {arm: [pd.read_parquet(_file(out, part, arm)) for part in done] for arm in rows}
             blocks += _section(share, done, found)
     text = "\n\n".join(blocks) + "\n"
     with atomic(out / DOCUMENT) as temporary:
@@ -234,15 +236,11 @@ def _section(share: float, done: Sequence[Part], found: dict[str, list[pd.DataFr
     users = "all users" if done[0].users is None else f"{done[0].users:,} users"
     seeds, most = f"{len(done)} seed{'s'[: len(done) != 1]}", f"at most {done[0].epochs} epochs"
     blocks = [f"## {share:.0%}: {users}, {seeds}, {most}"]
-    for level in found["scratch"][0]["level"].unique():
-        asked = int((found["scratch"][0]["level"] == level).sum())
+    for level in found[SCRATCH][0]["level"].unique():
+        asked = int((found[SCRATCH][0]["level"] == level).sum())
         head = [f"{level}, {asked:,} users asked", "NDCG@20", "less scratch (95%)", "range over seeds"]
         blocks.append(markdown_table(head, table(found, level)))
     return blocks
-
-
-def _rows() -> tuple[str, ...]:
-    return (*ARMS, *BASELINES)
 
 
 def _file(out: Path, part: Part, arm: str) -> Path:
@@ -281,7 +279,7 @@ def measure(out: Path, part: Part, arm: str, whole: Dataset) -> None:
     if arm in ARMS:
         figures = of_run(load_run(out / part.name(arm)), whole)
     else:
-        config = read_config(out / part.name("scratch") / "config.yaml")
+        config = read_config(out / part.name(SCRATCH) / "config.yaml")
         figures = of_baseline(arm, load(config.data), whole, config.protocol)
     with atomic(to) as temporary:
         figures.to_parquet(temporary, index=False)
@@ -297,14 +295,15 @@ def run(given: argparse.Namespace, out: Path) -> None:
     (out / "measured").mkdir(parents=True, exist_ok=True)
     more = [*(QUICK if given.quick else ()), *given.more]
     data, whole = given.amazon.resolve(), whole_shop(given, out, more)
+    arms = [SCRATCH, WHOLE, *([WITHOUT_HEADS] if given.without_heads else [])]
     plan = parts(len(whole.user_ids), given.shares, given.seeds, given.epochs)
     for part in plan:
-        for arm in ARMS:
+        for arm in arms:
             trained(part.command(arm, given.run.resolve(), data, out, more), out / part.name(arm))
             measure(out, part, arm, whole)
         for name in BASELINES:
             measure(out, part, name, whole)
-        text = write(out, plan, given.quick)
+        text = write(out, plan, arms, given.quick)
     print(text)
 
 
@@ -314,7 +313,7 @@ def whole_shop(given: argparse.Namespace, out: Path, more: Sequence[str]) -> Dat
     from training.config import from_parsed
 
     parser = train.build_parser()
-    command = Part(1.0, None, 0, 1).command("scratch", given.run, given.amazon.resolve(), out, more)
+    command = Part(1.0, None, 0, 1).command(SCRATCH, given.run, given.amazon.resolve(), out, more)
     config = from_parsed(parser, train.parse(command[1:], parser))
     return load(replace(config.data, max_users=None))
 
@@ -326,8 +325,9 @@ def build_arguments() -> argparse.ArgumentParser:
     parser.add_argument("run", type=Path, help="folder of a finished run of another shop")
     parser.add_argument("--amazon", type=Path, required=True, help="folder of the files of Amazon Beauty")
     parser.add_argument("--shares", type=float, nargs="+", help="of the users; default: 0.01 0.1 1")
-    parser.add_argument("--seeds", type=int, nargs="+", help="number of seeds of each share; default: 10 5 1")
+    parser.add_argument("--seeds", type=int, nargs="+", help="number of seeds of each share; default: 3 2 1")
     parser.add_argument("--epochs", type=int, nargs="+", help="most epochs of each share; default: 20 12 4")
+    parser.add_argument("--without_heads", action="store_true", help="a third arm: without the heads")
     parser.add_argument("--out", type=Path, help="folder of the runs; default: runs/transfer, or runs/transfer-quick")
     parser.add_argument("--more", nargs="*", default=[], help="further flags of train.py, for all arms")
     parser.add_argument("--quick", action="store_true", help="1%% and 2%%, one seed, one epoch; means nothing")
