@@ -105,7 +105,7 @@ def full(name="milk"):
         attention={name: {"graph": Weight(0.4, 0.1), name: Weight(0.6, 0.1)}},
         customers=[Customer(name, [(name, 12)], [Recommendation(name, True, name)], [name, "eggs"], name)],
         costs=[Cost("data", 5.0, 2**30), Cost(name, 15.0)],
-        surroundings=Surroundings({name: "2.9"}, name, 0, name, name),
+        surroundings=Surroundings({name: "2.9"}, name, 0, name, name, name),
     )
 
 
@@ -172,6 +172,11 @@ def test_targets_cut_short_by_the_end_of_the_data_are_told(last, told):
     facts = DataFacts(1, 1, 1, 1, test_cutoff=47, validation_cutoff=40, horizon=7, last_period=last)
     page = " ".join(render(ReportContent("bare", facts=facts)).split())
     assert ("The data ends with week 51, before the test targets’ last week, 53" in page) == told
+
+
+def test_the_run_that_it_started_from_is_told_where_there_is_one(page):
+    assert "Started from" in page
+    assert "Started from" not in render(replace(full(), surroundings=Surroundings()))
 
 
 def test_names_are_escaped():

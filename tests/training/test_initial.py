@@ -18,6 +18,7 @@ from training.module import InterestModule
 from training.phases import Phases
 from training.run import Job
 from training.saved import save_model
+from training.study import _check_start
 
 ALL = ("text", "encoders", "heads")
 NAMES = {"Department": "Floor", "Category": "Aisle", "Type": "Shelf", "IN_DEPARTMENT": "IN_FLOOR"}
@@ -211,6 +212,12 @@ def test_a_run_that_nothing_can_be_taken_from_is_refused(run, folder, tmp_path):
         begin(replace(run.config, init_from=changed(folder, tmp_path / "later", format=9)), tmp_path)
     with pytest.raises(InputError, match="no run to take parts from"):
         begin(replace(run.config, init_parts=["heads"]), tmp_path)
+
+
+def test_trials_start_from_scratch(run, folder):
+    with pytest.raises(InputError, match="trials start from scratch"):
+        _check_start(replace(run.config, init_from=folder))
+    _check_start(run.config)
 
 
 def test_a_run_does_not_go_on_from_other_weights(run, folder, tmp_path):
