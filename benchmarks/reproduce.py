@@ -21,7 +21,7 @@ from typing import Any
 from console import say
 from errors import InputError
 from evaluation import plots
-from evaluation.report import duration, memory, named
+from evaluation.report_words import duration, memory, named
 from evaluation.summary_page import markdown_table
 from files import atomic, read_json
 from train import explained
