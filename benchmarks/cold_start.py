@@ -4,13 +4,15 @@
     python benchmarks/cold_start.py pretended RUN     types taken out of all that is counted, once RUN is trained
     python benchmarks/cold_start.py never_sold RUN    products that nobody bought before the test cut-off
     python benchmarks/cold_start.py short RUN         users cut to their last 0, 1, 2, 3 baskets; those with at most 3
+    python benchmarks/cold_start.py people RUN        users without a history, of whom the data tell age, income, …
 
 NDCG@20 with the differences of ours to each baseline and their 95% intervals. Cold items are ranked among themselves,
 for users who buy one of them from a category that they never bought from; intervals by user, by item, and by both
 (pigeonhole bootstrap). ``withheld`` is the whole test: nothing has ever met the types. For ``pretended`` the weights
 have; histories, evidence and co-purchases at the test cut-off have not, and any run will do. In ``short`` all
 candidates and targets stay those of the whole history, only what the scorers see of it is cut; windows and λ of the
-baselines are chosen on the validation cut-off, for each group by itself.
+baselines are chosen on the validation cut-off, for each group by itself. ``people`` shows nothing of the history at all
+of users with any attribute; their groups' purchases were counted with theirs among some hundreds of others.
 """
 
 from __future__ import annotations
@@ -44,9 +46,11 @@ from evaluation.cold import ColdTask, intervals, ndcg, simple_scorers
 from evaluation.evaluate import basket_counts
 from evaluation.ranking import batches, rank_batch, tie_order
 from evaluation.scorer import FloatArray, IntArray, Problem, Scorer
+from evidence.groups import GroupEvidence
 from evidence.popularity import buyers
 from files import write_json
 from kg.config import StoreConfig
+from recommend.people import attributes
 from train import explained
 from training import build
 from training.cold import ColdScorer, ColdView
@@ -248,6 +252,56 @@ def measure_short(run: LoadedRun) -> dict[str, Any]:
     return found
 
 
+class Told(Scorer):
+    """Another scorer's log-probabilities plus what the users' groups buy.
+
+    Args:
+        scorer: fitted.
+        people: attributes of all users, rows as in the log.
+    """
+
+    def __init__(self, scorer: Scorer, people: pd.DataFrame) -> None:
+        self.name, self.scorer, self.people = f"{scorer.name} and attributes", scorer, people
+
+    def fit(self, problem: Problem) -> Told:
+        """Count what the groups bought before the cut-off."""
+        self._groups = GroupEvidence(problem.history, problem.of_product, self.people)
+        return self
+
+    def score(self, history: Log, rows: IntArray) -> FloatArray:
+        """Shape (b, categories)."""
+        return self.scorer.score(history, rows) + self._groups.of_people(self.people.iloc[rows])
+
+
+class LogPopularity(Popularity):
+    """Popularity's scores as log-probabilities, so that others can be added to them."""
+
+    def score(self, history: Log, rows: IntArray) -> FloatArray:
+        """Shape (b, categories)."""
+        return np.log(np.maximum(super().score(history, rows), 0) + 0.5).astype(np.float32)
+
+
+def measure_people(run: LoadedRun) -> dict[str, Any]:
+    """NDCG without any history, with and without what is known of the users; intervals by user.
+
+    Raises:
+        InputError: the data tell nothing of users.
+    """
+    people, protocol = attributes(run.dataset), run.config.protocol
+    group, validation = (
+        Group(run.dataset, time, protocol.horizon, 0, run.config.seed)
+        for time in (protocol.test_cutoff, protocol.validation_cutoff)
+    )
+    for one in (group, validation):
+        one.users = one.users[people.notna().any(axis=1).to_numpy(dtype=bool)[one.users]]
+    popular = _tuned([LogPopularity(PopularityConfig(window)) for window in WINDOWS], validation).fit(group.problem)
+    ours = run.scorer.fit(group.problem)
+    figures = {OURS: group.ndcg(Told(ours, people).fit(group.problem)), "without attributes": group.ndcg(ours)}
+    figures["recent popularity and attributes"] = group.ndcg(Told(popular, people).fit(group.problem))
+    figures["recent popularity"] = group.ndcg(popular)
+    return {"no history": _short_figures(figures)}
+
+
 def _tuned(grid: Sequence[Scorer], validation: Group) -> Scorer:
     """The best of a grid on the validation group; of equals, or without users, the first."""
     if len(grid) == 1 or not len(validation.users):
@@ -289,7 +343,7 @@ def build_arguments() -> argparse.ArgumentParser:
     """The command line."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("benchmarks/cold_start.py", description=__doc__, formatter_class=form)
-    parser.add_argument("what", choices=(*TASKS, "short"))
+    parser.add_argument("what", choices=(*TASKS, "short", "people"))
     parser.add_argument("run", type=Path, help="folder of a finished run")
     parser.add_argument("--store", type=Path, help="folder of the graph store; default: the run's")
     parser.add_argument("--out", type=Path, help="JSON file for the figures")
@@ -310,8 +364,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(given: argparse.Namespace) -> int:
     run = load_run(given.run, StoreConfig(home=given.store) if given.store else None)
     terminal = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-    if given.what == "short":
-        found = measure_short(run)
+    if given.what in ("short", "people"):
+        found = (measure_short if given.what == "short" else measure_people)(run)
         show_short(found, terminal)
     else:
         run, task, step = TASKS[given.what](run)

@@ -17,6 +17,7 @@ from evidence.popularity import adopters, buyers, first_times
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
+ROWS = 64  # items compared with all at a time: the order of a batch takes eight bytes for each
 
 
 class ColdEvidence:
@@ -71,12 +72,15 @@ class ColdEvidence:
         shape = self._alike.shape
         if not k:
             return sp.csr_array(shape, dtype=np.float32)
-        alike = self._alike[:, sold]
-        best = np.argpartition(-alike, k - 1, axis=1)[:, :k]
-        value = np.exp((np.take_along_axis(alike, best, axis=1) - 1) / self.config.temperature)
+        best, value = np.empty((len(self.items), k), dtype=np.int64), np.empty((len(self.items), k), dtype=np.float32)
+        for first in range(0, len(self.items), ROWS):
+            rows = slice(first, first + ROWS)
+            alike = self._alike[rows, sold]
+            best[rows] = np.argpartition(-alike, k - 1, axis=1)[:, :k]
+            value[rows] = np.exp((np.take_along_axis(alike, best[rows], axis=1) - 1) / self.config.temperature)
         value /= value.sum(axis=1, keepdims=True)
-        row = np.repeat(np.arange(len(alike)), k)
-        return sp.csr_array((value.ravel().astype(np.float32), (row, sold[best].ravel())), shape=shape)
+        row = np.repeat(np.arange(len(self.items)), k)
+        return sp.csr_array((value.ravel(), (row, sold[best].ravel())), shape=shape)
 
     # -- per item ----------------------------------------------------------------------------------------
 

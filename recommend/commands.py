@@ -57,8 +57,9 @@ def recommend(given: Namespace) -> pd.DataFrame:
 
 def _check(given: Namespace) -> None:
     """Say what is wrong before the run is loaded."""
-    if bool(given.user) + (given.histories is not None) + given.all != 1:
-        remedy = "Such as --user 1 7, --histories FILE, or --all."
+    ways = bool(given.user) + (given.histories is not None) + given.all
+    if ways > 1 or not (ways or given.people):
+        remedy = "Such as --user 1 7, --histories FILE, --people FILE, or --all."
         raise InputError("give users, histories, or all: one of them", where="recommend", remedy=remedy)
     check_format(given.out)
 
@@ -96,9 +97,10 @@ def _lists(recommender: Recommender, given: Namespace, wanted: Filters) -> pd.Da
     level = recommender.dataset.catalogue.interest_level if given.level == CATEGORY else given.level
     return recommender.recommend(
         level,
-        given.user or None,
+        given.user or (list(recommender.user_ids) if given.all else None),
         given.histories,
         given.k,
+        people=given.people,
         within=given.within,
         filters=wanted,
         diversity=given.diversity,

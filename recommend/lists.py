@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import torch
+from scipy.special import logsumexp
 
 from console import track
 from data.catalogue import Catalogue, Level
@@ -40,11 +41,14 @@ class Asked:
         user_ids: shape (n,).
         rows: their rows in the population that the run was trained on, −1 for strangers, shape (n,).
         history: what they bought, users numbered 0 … n − 1.
+        lift: added to each category's log-probability before it is scaled to 1 again, shape (n, categories); None:
+            nothing is.
     """
 
     user_ids: npt.NDArray[np.str_]
     rows: IntArray
     history: Log
+    lift: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -129,9 +133,24 @@ class Ranker:
         history = asked.history if len(users) == len(asked.rows) else asked.history.of_users(users)
         with _threads(len(users)):
             scores = self.scores(at_moment(history, self.problem.cutoff), asked.rows[users], wish)
+        if asked.lift is not None:
+            scores = self._lifted(scores, asked.lift[users])
         if not passed.all():
             scores[:, ~passed] = -np.inf
         return rank_batch(scores, wish.k, self._ties)
+
+    @cached_property
+    def _category(self) -> IntArray:
+        """Category of each item, shape (items,)."""
+        catalogue, level = self.problem.dataset.catalogue, self.problem.level
+        return np.arange(len(level)) if level is self.interest else first_above(catalogue, level, self.interest)
+
+    def _lifted(self, scores: FloatArray, lift: FloatArray) -> FloatArray:
+        """p(i) · exp(lift of i's category), scaled to sum 1, as logs; rows without a lift stay as they are."""
+        rows = np.flatnonzero(lift.any(axis=1))
+        moved = scores[rows] + lift[rows][:, self._category]
+        scores[rows] = moved - logsumexp(moved, axis=1, keepdims=True)
+        return scores
 
     def scores(self, history: Log, rows: IntArray, wish: Wish) -> FloatArray:
         """Scores of a batch, −∞ at what is no candidate whether it passes or not, shape (b, items).

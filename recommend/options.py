@@ -20,6 +20,12 @@ def _add_users(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--histories", type=Path | None, default=None, help="CSV or Parquet file: user_id, product_id, time, …"
     )
+    parser.add_argument(
+        "--people",
+        type=Path | None,
+        default=None,
+        help="CSV or Parquet file: user_id and attributes (age, …), which count for users without a history",
+    )
     parser.add_argument("--all", action="store_true", help="all users of the run")
     parser.add_argument(
         "--purchases", type=Path | None, default=None, help="purchases since, as --histories; they count in the answer"

@@ -19,6 +19,7 @@ from data.lookup import positions
 from data.rejects import Rejects
 from errors import InputError
 from evaluation.ranking import Rankings
+from evidence.groups import GroupEvidence
 from kg.config import StoreConfig
 from recommend.additions import read_additions
 from recommend.aspects import Aspects
@@ -26,6 +27,7 @@ from recommend.bundles import VARIETY, Bundler, BundleWish, beginnings
 from recommend.diversity import Reranker, reranker
 from recommend.filters import Filters
 from recommend.lists import Asked, Ranker, Wish, note_short, pool_size
+from recommend.people import attributes, read_people
 from recommend.reasons import TOP, Explainer, Reasons
 from recommend.search import GRAPH, INTEREST, Blend, Searcher, checked_queries, nobody
 from recommend.strength import FILE as STRENGTH
@@ -98,7 +100,7 @@ class Recommender:
     def problems(self) -> pd.DataFrame:
         """What the last call could not use or answer, row by row.
 
-        ``table`` (history, users, stock, lists, products), ``row`` (from 1), ``column``, ``value``, ``reason``.
+        ``table`` (history, users, people, stock, lists, products), ``row`` (from 1), ``column``, ``value``, ``reason``.
         """
         return self._rejects.frame()
 
@@ -110,6 +112,7 @@ class Recommender:
         histories: Given | None = None,
         k: int = 20,
         *,
+        people: Given | None = None,
         filters: Filters = EVERYTHING,
         diversity: float = 0.0,
         by: str = "mmr",
@@ -120,6 +123,8 @@ class Recommender:
             users: ids of users of the run, or whom `update` brought; None, without histories, is all of them.
             histories: of users, known or not, instead: a frame or a CSV or Parquet file (`Histories.read`).
             k: length of the lists; shorter where a user has fewer candidates.
+            people: what is known of users but their purchases (`recommend.people.read_people`). It counts for those
+                without a history; alone, without users and histories, it names the users, who have none.
             filters: what may stand in them.
             diversity: 0 (plain order) … 1.
             by: the re-ranker: mmr, dpp, calibrated or cap.
@@ -133,7 +138,7 @@ class Recommender:
             InputError: nobody can be answered, or an argument is wrong.
         """
         level = self.dataset.catalogue.interest_level
-        return self.recommend(level, users, histories, k, filters=filters, diversity=diversity, by=by)
+        return self.recommend(level, users, histories, k, people=people, filters=filters, diversity=diversity, by=by)
 
     def products(
         self,
@@ -141,6 +146,7 @@ class Recommender:
         histories: Given | None = None,
         k: int = 20,
         *,
+        people: Given | None = None,
         within: int | None = None,
         filters: Filters = EVERYTHING,
         diversity: float = 0.0,
@@ -152,6 +158,7 @@ class Recommender:
             users: as of `categories`.
             histories: as of `categories`.
             k: length of the lists.
+            people: as of `categories`.
             within: only products of each user's so many best categories; None: of all.
             filters: what may stand in them.
             diversity: 0 (plain order) … 1.
@@ -164,7 +171,9 @@ class Recommender:
         Raises:
             InputError: nobody can be answered, or an argument is wrong.
         """
-        return self.recommend(PRODUCT, users, histories, k, within=within, filters=filters, diversity=diversity, by=by)
+        return self.recommend(
+            PRODUCT, users, histories, k, people=people, within=within, filters=filters, diversity=diversity, by=by
+        )
 
     def recommend(
         self,
@@ -173,6 +182,7 @@ class Recommender:
         histories: Given | None = None,
         k: int = 20,
         *,
+        people: Given | None = None,
         within: int | None = None,
         filters: Filters = EVERYTHING,
         diversity: float = 0.0,
@@ -183,7 +193,7 @@ class Recommender:
         _check_length("within", within)
         order, ranker = reranker(by, diversity), self.ranker(level)
         self._rejects = rejects = Rejects()
-        asked = self._asked(users, histories, rejects)
+        asked = self._asked(users, histories, rejects) if people is None else self._people(users, histories, people)
         passed = filters.items(ranker.problem.level, self.dataset.catalogue, self.history)
         pool = k if diversity == 0 else pool_size(k)
         found = ranker.best(asked, Wish(min(pool, int(passed.sum())), passed, filters.owned, within))
@@ -413,6 +423,21 @@ class Recommender:
         return Asked(
             self.user_ids[rows], np.where(rows < len(self.dataset.user_ids), rows, -1), self._log.of_users(rows)
         )
+
+    @cached_property
+    def _groups(self) -> GroupEvidence:
+        """What the run's users of the same groups bought before the cut-off."""
+        return GroupEvidence(self.history, self.dataset.catalogue.interest.of_product, attributes(self.dataset))
+
+    def _people(self, users: Sequence[str] | None, histories: Given | None, people: Given) -> Asked:
+        """Users of whom more than purchases is known, which counts for those without any."""
+        found = read_people(people, list(attributes(self.dataset).columns), self._groups, self._rejects)
+        if users is None and histories is None:
+            histories = pd.DataFrame({"user_id": found.index, "product_id": None, "time": None})
+        asked = self._asked(users, histories, self._rejects)
+        lift = self._groups.of_people(found.reindex(asked.user_ids))
+        lift[asked.history.user] = 0
+        return replace(asked, lift=lift)
 
     def _strangers(self, given: Given, rejects: Rejects) -> Asked:
         found = Histories.read(given, self.dataset)

@@ -121,15 +121,12 @@ class ExampleStore:
         examples, _ = self.get(latest(self.config, times))
         return [one.cutoff for one in examples]
 
-    def forget_pairs(self) -> None:
-        """Let the kept per-pair evidence of all examples go, once the interest level is trained."""
+    def keep_for_reranking(self, times: Iterable[int]) -> None:
+        """Let go of all that only the interest level learns from: other cut-offs, and the kept per-pair evidence."""
+        self._made = {time: self._made[time] for time in latest(self.config, times) if time in self._made}
+        self._known.clear()
         for examples, _ in self._made.values():
             examples.forget_pairs()
-
-    def forget(self) -> None:
-        """Let all examples and their cut-offs go, once nothing is trained any more."""
-        self._made.clear()
-        self._known.clear()
 
     def _make(self, time: int) -> tuple[Examples, list[Tensor]]:
         one = self._known.get(time) or cutoff(self.config, self.dataset, self.chain, time, self.graphs[time])

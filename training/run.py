@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import gc
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -166,16 +167,23 @@ class Job:
         self, dataset: Dataset, graphs: dict[int, ModelGraph], plan: TextPlan, bank: TextBank
     ) -> tuple[Trained, CutOff]:
         """Choose by validation, tune the language model, train again on all cut-offs before the test."""
-        config, chain = self.config, Chain.of(dataset)
+        chain = Chain.of(dataset)
+        trained = self._fit(dataset, chain, graphs, plan, bank)
+        gc.collect()  # Lightning's trainer and the examples that it holds refer to each other
+        trained = replace(trained, cold=self._fit_cold(trained.module.eval(), dataset, graphs))
+        return trained, self._cutoff(dataset, chain, self.config.protocol.test_cutoff, graphs)
+
+    def _fit(
+        self, dataset: Dataset, chain: Chain, graphs: dict[int, ModelGraph], plan: TextPlan, bank: TextBank
+    ) -> Trained:
+        """All but the heads for what was never sold; the examples are let go when this returns."""
+        config = self.config
         with self.cost.step("evidence") as line:
             validation = self._cutoff(dataset, chain, config.protocol.validation_cutoff, graphs)
             store = build.ExampleStore(config, dataset, chain, graphs, validation)
-            examples, items = store.get(config.protocol.train_cutoffs)
-            line.append(f"{sum(len(one.users) for one in examples):,} users at {len(examples)} cut-offs")
-        shape = build.shape_of(dataset, bank, validation, config.model)
-        torch.manual_seed(config.seed)
-        model = CrossAisle(shape, config.model)
-        build.fit_scales(model, examples, items, config.seed)
+            users = [len(one.users) for one in store.get(config.protocol.train_cutoffs)[0]]
+            line.append(f"{sum(users):,} users at {len(users)} cut-offs")
+        model = self._model(bank, validation, store)
         start = copy.deepcopy(model.state_dict())
         phases = Phases(self.folder, config.optimiser, config.seed, store)
         judge = Judge(dataset, validation, config.protocol.horizon)
@@ -189,13 +197,18 @@ class Job:
             found = found + self._refit(phases, model, bank, plan, store, chosen, text)
         if text["kept"]:
             bank.refresh()
-        store.forget_pairs()
         if config.protocol.refit_cutoffs:
+            store.keep_for_reranking(config.protocol.refit_cutoffs)
             self._refit_reranking(module, store, reranking)
-        store.forget()
-        cold = self._fit_cold(module.eval(), dataset, graphs)
-        test = self._cutoff(dataset, chain, config.protocol.test_cutoff, graphs)
-        return Trained(module, found, text, reranking, cold), test
+        return Trained(module, found, text, reranking)
+
+    def _model(self, bank: TextBank, validation: CutOff, store: build.ExampleStore) -> CrossAisle:
+        """Not trained yet; scaled by the examples to learn from."""
+        config = self.config
+        torch.manual_seed(config.seed)
+        model = CrossAisle(build.shape_of(store.dataset, bank, validation, config.model), config.model)
+        build.fit_scales(model, *store.get(config.protocol.train_cutoffs), config.seed)
+        return model
 
     def _cutoff(self, dataset: Dataset, chain: Chain, moment: int, graphs: dict[int, ModelGraph]) -> CutOff:
         return build.cutoff(self.config, dataset, chain, moment, graphs[moment])

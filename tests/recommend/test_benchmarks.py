@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -79,6 +80,23 @@ def test_short_histories(loaded, finished, capsys):
     assert bench.basket_counts(history).max() == 2
     bench.show_short(found, Console(width=200))
     assert "last 3 baskets" in capsys.readouterr().out
+
+
+def test_people_of_whom_more_is_known(loaded, capsys):
+    bench = benchmark("cold_start")
+    with pytest.raises(bench.InputError, match="nothing of users but their purchases"):
+        bench.measure_people(loaded)
+    tables = loaded.dataset.tables
+    users = pd.DataFrame({"user_id": loaded.dataset.user_ids, "club": "the same"}).astype("str")
+    users.loc[::2, "club"] = None
+    told = replace(loaded.dataset, tables=replace(tables, users=users))
+    found = bench.measure_people(replace(loaded, dataset=told))["no history"]
+    assert 0 < found["sizes"]["users"] <= 30
+    assert found["ndcg@20"][bench.OURS] == pytest.approx(
+        found["ndcg@20"]["without attributes"]
+    )  # one group tells nothing
+    bench.show_short({"no history": found}, Console(width=200))
+    assert "recent popularity and attributes" in capsys.readouterr().out
 
 
 def test_cold_items_are_ranked_among_themselves(loaded, capsys):

@@ -43,6 +43,13 @@ def test_a_table_in_the_terminal(command, recommender):
     assert "1 user, 3 rows" in said
 
 
+def test_people_of_a_run_that_knows_none(command, tmp_path):
+    (tmp_path / "people.csv").write_text("user_id,age\na,30\n")
+    code, said = command("--people", tmp_path / "people.csv")
+    assert code == 2
+    assert "nothing of users but their purchases" in said
+
+
 def test_filters_and_purchases_from_files(command, recommender, tmp_path):
     catalogue = recommender.dataset.catalogue
     stock = pd.DataFrame({"product_id": [*catalogue.product_ids[::3], "unheard of"]})
