@@ -46,13 +46,7 @@ class Chain:
         below = catalogue.below
         if below is None:
             return cls([None], [catalogue.interest.primary])
-        links = catalogue.links(below, catalogue.interest)
-        first = np.full(len(below), -1, dtype=np.int64)
-        filled = np.flatnonzero(np.diff(links.indptr))
-        for node in filled:
-            part = slice(links.indptr[node], links.indptr[node + 1])
-            first[node] = links.indices[part][np.argmax(links.data[part])]
-        return cls([below, None], [first, below.primary])
+        return cls([below, None], [catalogue.first_above(below, catalogue.interest), below.primary])
 
 
 class CutOff:
