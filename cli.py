@@ -22,7 +22,7 @@ commands:
   ablate           train the model and variants with a part left out, and compare them
   tune             search settings on several validation windows, never on the test
   taxonomy         derive categories from what describes the products, for a shop that has none
-  export           write what a run learnt for other programs: embeddings, retrieval vectors
+  export           write what a run learnt for other programs: embeddings, retrieval vectors, features
   recommend RUN    the next categories of users, and the products in them
   search RUN TEXT  products from several categories for a text
   bundle RUN       products that go together, from a product or a basket
@@ -129,7 +129,8 @@ def _taxonomy(given: list[str]) -> int:
 
 
 def _export_run(given: list[str]) -> int:
-    """Write what a run learnt for other programs: vectors of nodes and users, a retrieval tower, a manifest."""
+    """Write what a run learnt for other programs: vectors of nodes and users, a retrieval tower, features of pairs
+    of a user and an item (--features, --pairs), the scorer as a program, a manifest."""
     warnings.filterwarnings("ignore", category=FutureWarning)
     from export.config import ExportConfig
 

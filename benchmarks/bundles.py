@@ -49,6 +49,7 @@ from recommend import Recommender
 from recommend.baskets import Baskets, Questions, questions
 from recommend.bundles import LATE, LEARNT_FROM, goods_of
 from recommend.sets import Goods, SetEvidence, Texts, fit, taken
+from train import explained
 
 FIGURES = ("hit@10", "hit@50", "ndcg@10")
 PRIORS = (0.2, 1.0, 5.0, 20.0, 80.0)
@@ -311,9 +312,17 @@ def build_arguments() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure and print."""
+    """Measure and print.
+
+    Returns:
+        0, or 2 when something given is wrong.
+    """
     warnings.filterwarnings("ignore", category=FutureWarning)
     given = build_arguments().parse_args(arguments)
+    return explained(lambda: _run(given), "--help lists all options.")
+
+
+def _run(given: argparse.Namespace) -> int:
     if given.kind == "run":
         store = StoreConfig(home=given.store) if given.store else None
         task = of_run(Recommender.load(given.run, store), given.most)

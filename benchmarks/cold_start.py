@@ -51,6 +51,7 @@ from evidence.popularity import buyers
 from files import write_json
 from kg.config import StoreConfig
 from recommend.people import attributes
+from train import explained
 from training import build
 from training.cold import ColdScorer, ColdView
 from training.cold_fit import chosen, cold_cutoffs, fit_heads, without_items
@@ -350,9 +351,17 @@ def build_arguments() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, print and, if asked, write."""
+    """Measure, print and, if asked, write.
+
+    Returns:
+        0, or 2 when something given is wrong.
+    """
     warnings.filterwarnings("ignore", category=FutureWarning)
     given = build_arguments().parse_args(arguments)
+    return explained(lambda: _run(given), "--help lists all options.")
+
+
+def _run(given: argparse.Namespace) -> int:
     run = load_run(given.run, StoreConfig(home=given.store) if given.store else None)
     terminal = Console(highlight=False, width=None if sys.stdout.isatty() else 160)
     if given.what in ("short", "people"):

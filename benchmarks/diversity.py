@@ -43,6 +43,7 @@ from kg.config import StoreConfig
 from recommend import Recommender
 from recommend.diversity import RERANKERS, reranker
 from recommend.lists import Asked, Wish, pool_size
+from train import explained
 from training.learnt import node_vectors
 
 K = 20
@@ -196,9 +197,17 @@ def build_arguments() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure, print and, if asked, write."""
+    """Measure, print and, if asked, write.
+
+    Returns:
+        0, or 2 when something given is wrong.
+    """
     warnings.filterwarnings("ignore", category=FutureWarning)
     given = build_arguments().parse_args(arguments)
+    return explained(lambda: _run(given), "--help lists all options.")
+
+
+def _run(given: argparse.Namespace) -> int:
     recommender = Recommender.load(given.run, StoreConfig(home=given.store) if given.store else None)
     level = given.level or recommender.dataset.catalogue.interest_level
     figures = measure(recommender, level, prepare(recommender, level))

@@ -25,6 +25,7 @@ NDCG@20 counts all targets, those that the retrieval missed as well. Differences
 from __future__ import annotations
 
 import argparse
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ from evidence.popularity import adopters, buyers, first_times
 from export.features import PairFeatures
 from export.levels import ItemLevel, item_levels
 from kg.config import StoreConfig
+from train import explained
 from training.loaded import LoadedRun, load_run
 
 CANDIDATES, K = 300, 20
@@ -350,8 +352,12 @@ def _told(gain: npt.NDArray[np.float64], base: npt.NDArray[np.float64]) -> list[
             f"{share.mean:+.1%} ({share.low:+.1%} to {share.high:+.1%})"]  # fmt: skip
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Measure and print."""
+def main(arguments: list[str] | None = None) -> int:
+    """Measure and print.
+
+    Returns:
+        0, or 2 when something given is wrong.
+    """
     warnings.filterwarnings("ignore", category=FutureWarning)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a finished run, two horizons before the end of the data")
@@ -361,8 +367,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seeds", type=int, default=3, help="trainings of each ranker")
     parser.add_argument("--store", type=Path, default=None, help="home of an embedded store, if not the run's")
     given = parser.parse_args(arguments)
+    return explained(lambda: _run(given), "--help lists all options.")
+
+
+def _run(given: argparse.Namespace) -> int:
     store = None if given.store is None else StoreConfig(home=given.store)
     show(given.run, given.levels, (given.users, given.test_users), given.seeds, store)
+    return 0
 
 
 def show(folder: Path, labels: list[str], users: tuple[int, int], seeds: int, store: StoreConfig | None) -> None:
@@ -389,4 +400,4 @@ def show(folder: Path, labels: list[str], users: tuple[int, int], seeds: int, st
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

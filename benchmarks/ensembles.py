@@ -41,6 +41,7 @@ from evaluation.scorer import Problem, Scorer
 from evaluation.tuning import tune
 from evidence.interest import InterestEvidence
 from kg.config import StoreConfig
+from train import explained
 from training.build import evidence_config
 from training.config import TrainConfig
 from training.loaded import LoadedRun, load_chosen, load_run
@@ -156,9 +157,17 @@ def build_arguments() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Rank, fuse, measure and print."""
+    """Rank, fuse, measure and print.
+
+    Returns:
+        0, or 2 when something given is wrong.
+    """
     warnings.filterwarnings("ignore", category=FutureWarning)
     given = build_arguments().parse_args(arguments)
+    return explained(lambda: _run(given), "--help lists all options.")
+
+
+def _run(given: argparse.Namespace) -> int:
     store = StoreConfig(home=given.store) if given.store else None
     models: dict[str, Ranked] = {}
     windows: tuple[Window, Window] | None = None

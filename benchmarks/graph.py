@@ -43,13 +43,14 @@ from rich.table import Table
 from data.dataset import Dataset
 from data.load import load
 from errors import InputError
+from files import check_folder
 from kg.config import StoreConfig
 from kg.load import LoadReport, graph_state, load_graph
 from kg.readback import GraphData, read_graphs
 from kg.schema import BOUGHT_WITH
 from kg.store import GraphStore, Rows
 from kg.sync import SyncReport, sync_graph
-from train import build_parser, parse
+from train import build_parser, explained, parse
 
 if TYPE_CHECKING:
     from training.config import TrainConfig
@@ -351,14 +352,16 @@ def main(arguments: list[str] | None = None) -> int:
     """
     warnings.filterwarnings("ignore", category=FutureWarning)
     given, flags = build_arguments().parse_known_args(arguments)
-    try:
-        config = settings(given.config, flags)
-        with tempfile.TemporaryDirectory() as temporary:
-            wanted = stores(config.store, Path(temporary), given.only, given.start_neo4j)
-            rates = [rate for name, pair in wanted.items() for rate in measure(name, config, *pair, given.share)]
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+    return explained(lambda: _run(given, flags), "--help lists all options.")
+
+
+def _run(given: argparse.Namespace, flags: list[str]) -> int:
+    if given.json:
+        check_folder(given.json.parent)
+    config = settings(given.config, flags)
+    with tempfile.TemporaryDirectory() as temporary:
+        wanted = stores(config.store, Path(temporary), given.only, given.start_neo4j)
+        rates = [rate for name, pair in wanted.items() for rate in measure(name, config, *pair, given.share)]
     show(rates)
     if given.json:
         given.json.write_text(json.dumps([asdict(rate) for rate in rates], indent=1), encoding="utf-8")

@@ -39,6 +39,8 @@ from data.config import DataConfig, SyntheticConfig
 from data.load import load
 from data.sources import synthetic
 from data.splits import ProtocolConfig, targets
+from files import check_folder
+from train import explained
 from training.cost import CostLog
 
 if TYPE_CHECKING:
@@ -259,9 +261,19 @@ def build_arguments() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure every shop and print."""
+    """Measure every shop and print.
+
+    Returns:
+        0, 1 where something could not be measured, or 2 when something given is wrong.
+    """
     warnings.filterwarnings("ignore", category=FutureWarning)
     given = build_arguments().parse_args(arguments)
+    return explained(lambda: _run(given), "--help lists all options.")
+
+
+def _run(given: argparse.Namespace) -> int:
+    if given.json:
+        check_folder(given.json.parent)
     shops = [Shop(size, given.users, min(given.categories, size)) for size in sorted(given.sizes)]
     if given.one:
         measure(shops[0], given.one, given.heap, given.one / "steps.json")

@@ -16,6 +16,7 @@ replacement, with a little noise.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ from rich.table import Table
 from evaluation.scorer import FloatArray, IntArray
 from export.faiss_format import faiss
 from export.reader import Export
+from train import explained
 
 NEIGHBOURS, QUERIES = 100, 1000
 NOISE = 0.1
@@ -184,11 +186,20 @@ def common(exact: IntArray, found: IntArray) -> float:
     return float(np.mean(shares))
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> int:
+    """Measure and print.
+
+    Returns:
+        0, or 2 when something given is wrong.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("export", type=Path, help="folder of an export with users")
     parser.add_argument("--synthetic", type=int, default=0, help="measure so many made-up products instead")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
+    return explained(lambda: _run(given), "--help lists all options.")
+
+
+def _run(given: argparse.Namespace) -> int:
     shop = Catalogue.of(Export.open(given.export))
     shop = grown(shop, given.synthetic) if given.synthetic else shop
     head = ["index", "build, s", "MiB"]
@@ -197,7 +208,8 @@ def main() -> None:
     for row in costs(shop):
         table.add_row(*row)
     Console(width=130).print(table)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -11,6 +11,7 @@ counting the evidence of the batch takes before, which is the same for all three
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ from torch import Tensor
 
 from export.program import ONNX, TORCH, InterestScorer, asked, inputs, need_onnx, parity, session, write_programs
 from kg.config import StoreConfig
+from train import explained
 from training.loaded import LoadedRun, load_run
 
 Answer = Callable[[dict[str, Tensor]], list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]]]
@@ -84,8 +86,12 @@ def rows(run: LoadedRun, batches: list[int], threads: int, calls: int) -> Iterat
                 yield [str(size), name, *cells, f"{counting:.1f}"]
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Measure and print."""
+def main(arguments: list[str] | None = None) -> int:
+    """Measure and print.
+
+    Returns:
+        0, or 2 when something given is wrong.
+    """
     warnings.filterwarnings("ignore", category=FutureWarning)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a finished run")
@@ -94,6 +100,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--calls", type=int, default=50, help="that are timed")
     parser.add_argument("--store", type=Path, default=None, help="home of an embedded store, if not the run's")
     given = parser.parse_args(arguments)
+    return explained(lambda: _run(given), "--help lists all options.")
+
+
+def _run(given: argparse.Namespace) -> int:
     need_onnx()
     torch.set_num_threads(given.threads)
     run = load_run(given.run, None if given.store is None else StoreConfig(home=given.store))
@@ -102,7 +112,8 @@ def main(arguments: list[str] | None = None) -> None:
     for row in rows(run, given.batches, given.threads, given.calls):
         table.add_row(*row)
     Console(width=100).print(table)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -24,6 +24,7 @@ from rich.table import Table
 
 from kg.config import StoreConfig
 from recommend import Recommender
+from train import explained
 
 
 def timed(work: Callable[[int], object], times: int) -> tuple[float, float]:
@@ -64,9 +65,17 @@ def build_arguments() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure and print."""
+    """Measure and print.
+
+    Returns:
+        0, or 2 when something given is wrong.
+    """
     warnings.filterwarnings("ignore", category=FutureWarning)
     given = build_arguments().parse_args(arguments)
+    return explained(lambda: _run(given), "--help lists all options.")
+
+
+def _run(given: argparse.Namespace) -> int:
     store = StoreConfig(home=given.store) if given.store else None
     found: list[Recommender] = []
     wall, processor = timed(lambda _: found.append(Recommender.load(given.run, store)), 1)

@@ -12,6 +12,7 @@ encoded); *own texts* is what it takes where every product has a text of its own
 from __future__ import annotations
 
 import argparse
+import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from rich.table import Table
 
 from fusion.attention import ModalityFusion
 from kg.config import StoreConfig
+from train import explained
 from training.build import text_plan
 from training.loaded import LoadedRun, load_run
 
@@ -102,8 +104,12 @@ def rows(found: list[Timed], alone: Timed) -> list[list[str]]:
     return [*cells, ["all, own texts", f"{1 / (alone.each + rest):,.0f}", ""]]
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Measure and print."""
+def main(arguments: list[str] | None = None) -> int:
+    """Measure and print.
+
+    Returns:
+        0, or 2 when something given is wrong.
+    """
     warnings.filterwarnings("ignore", category=FutureWarning)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a finished run")
@@ -112,6 +118,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--threads", type=int, default=2, help="of the CPU")
     parser.add_argument("--store", type=Path, default=None, help="home of an embedded store, if not the run's")
     given = parser.parse_args(arguments)
+    return explained(lambda: _run(given), "--help lists all options.")
+
+
+def _run(given: argparse.Namespace) -> int:
     torch.set_num_threads(given.threads)
     run = load_run(given.run, None if given.store is None else StoreConfig(home=given.store))
     found, alone, distinct = steps(run, given.products, given.texts)
@@ -120,7 +130,8 @@ def main(arguments: list[str] | None = None) -> None:
     for row in rows(found, alone):
         table.add_row(*row)
     Console(width=100).print(table)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

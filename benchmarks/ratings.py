@@ -45,6 +45,7 @@ from console import track
 from errors import InputError
 from evaluation.bootstrap import bootstrap, user_means
 from fusion.rating import RatingHead, fit_ratings
+from train import explained
 
 FloatArray = npt.NDArray[np.float64]
 FOLDER = "recbole/dataset_example/ml-100k/ml-100k"
@@ -276,13 +277,17 @@ def build_arguments() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure and print."""
+    """Measure and print.
+
+    Returns:
+        0, or 2 when something given is wrong.
+    """
     given = build_arguments().parse_args(arguments)
-    try:
-        ratings, moments, genres = read(given.wheel)
-    except InputError as error:
-        print(f"error {error}", file=sys.stderr)
-        return 2
+    return explained(lambda: _run(given), "--help lists all options.")
+
+
+def _run(given: argparse.Namespace) -> int:
+    ratings, moments, genres = read(given.wheel)
     train, choose, test = split(ratings, moments, given.split, given.seed)
     told, settings = compare(train, choose, test, genres, given.epochs, given.seed)
     title = f"MovieLens-100k, split by {given.split}, seed {given.seed}"

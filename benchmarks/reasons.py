@@ -37,6 +37,7 @@ from evaluation.bootstrap import bootstrap
 from kg.config import StoreConfig
 from recommend import Recommender
 from recommend.attribution import Attribution, Purchases
+from train import explained
 
 NAMED, DRAWS, FEWEST = 3, 10, 10
 NAMERS = ("leave one out", "attention", "lines", "latest")
@@ -145,9 +146,17 @@ def build_arguments() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure and print."""
+    """Measure and print.
+
+    Returns:
+        0, or 2 when something given is wrong.
+    """
     warnings.filterwarnings("ignore", category=FutureWarning)
     given = build_arguments().parse_args(arguments)
+    return explained(lambda: _run(given), "--help lists all options.")
+
+
+def _run(given: argparse.Namespace) -> int:
     recommender = Recommender.load(given.run, StoreConfig(home=given.store) if given.store else None)
     figures = measure(recommender, given.users)
     show(figures, Console(highlight=False, width=None if sys.stdout.isatty() else 120))

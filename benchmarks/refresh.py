@@ -31,6 +31,7 @@ from evaluation.ranking import Rankings
 from kg.config import StoreConfig
 from recommend import Recommender
 from recommend.lists import Asked, Wish
+from train import explained
 
 K = 20
 
@@ -95,9 +96,17 @@ def build_arguments() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure and print."""
+    """Measure and print.
+
+    Returns:
+        0, or 2 when something given is wrong.
+    """
     warnings.filterwarnings("ignore", category=FutureWarning)
     given = build_arguments().parse_args(arguments)
+    return explained(lambda: _run(given), "--help lists all options.")
+
+
+def _run(given: argparse.Namespace) -> int:
     recommender = Recommender.load(given.run, StoreConfig(home=given.store) if given.store else None)
     show(measure(recommender), Console(highlight=False, width=None if sys.stdout.isatty() else 120))
     return 0

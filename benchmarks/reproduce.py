@@ -21,9 +21,10 @@ from typing import Any
 from console import say
 from errors import InputError
 from evaluation import plots
-from evaluation.report import duration, memory, named
+from evaluation.report_words import duration, memory, named
 from evaluation.summary_page import markdown_table
 from files import atomic, read_json
+from train import explained
 
 ROOT = Path(__file__).parents[1]
 DOCUMENT, PICTURES, ABLATION = "results.md", "images", "ablation"
@@ -240,11 +241,8 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0, 2 when something given is wrong, or 130 after Ctrl-C.
     """
-    try:
-        return reproduce(plan_of(build_arguments().parse_args(arguments)))
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+    given = build_arguments().parse_args(arguments)
+    return explained(lambda: reproduce(plan_of(given)), "--help lists all options.")
 
 
 if __name__ == "__main__":

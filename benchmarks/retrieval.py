@@ -15,6 +15,7 @@ users with a target after the run's test cut-off; purchases after it are only co
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ from export.levels import ItemLevel, item_levels
 from export.reader import Export
 from export.sources import retrieval_column
 from kg.config import StoreConfig
+from train import explained
 from training.loaded import LoadedRun, load_run
 
 RETRIEVED, TOP = 500, 100
@@ -151,19 +153,29 @@ def overlap(full: Rankings, other: Rankings) -> float:
     return float(np.mean(shares))
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> int:
+    """Measure and print.
+
+    Returns:
+        0, or 2 when something given is wrong.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="folder of a finished run")
     parser.add_argument("--export", type=Path, default=None, help="its export; default: a new one, kept nowhere")
     parser.add_argument("--levels", nargs="*", default=[], help="levels to measure; default: all")
     parser.add_argument("--store", type=Path, default=None, help="home of an embedded store, if not the run's")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
+    return explained(lambda: _run(given), "--help lists all options.")
+
+
+def _run(given: argparse.Namespace) -> int:
     store = None if given.store is None else StoreConfig(home=given.store)
     with tempfile.TemporaryDirectory() as folder:
         if given.export is None:
             export(given.run, Path(folder) / "export", store=store)
         found = Export.open(given.export or Path(folder) / "export")
         show(load_run(given.run, store), found, given.levels, Path(folder))
+    return 0
 
 
 def show(run: LoadedRun, found: Export, names: list[str], folder: Path) -> None:
@@ -178,4 +190,4 @@ def show(run: LoadedRun, found: Export, names: list[str], folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

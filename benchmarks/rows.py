@@ -14,6 +14,7 @@ import argparse
 import multiprocessing
 import resource
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from time import perf_counter
@@ -26,6 +27,8 @@ from export.manifest import sha256
 from export.quantise import Dtype, encoded
 from export.storage import format_of
 from export.table import checked, table_of
+from files import check_folder
+from train import explained
 
 CASES: list[tuple[str, Dtype]] = [
     ("parquet", "float32"),
@@ -61,12 +64,23 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / KIB_PER_MIB
 
 
-def main() -> None:
+def main(arguments: list[str] | None = None) -> int:
+    """Measure and print.
+
+    Returns:
+        0, or 2 when something given is wrong.
+    """
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--folder", type=Path, default=None, help="where to write; default: a temporary folder")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
+    return explained(lambda: _run(given), "--help lists all options.")
+
+
+def _run(given: argparse.Namespace) -> int:
+    if given.folder:
+        check_folder(given.folder)
     title = f"{given.rows:,} rows × {given.width}"
     table = Printed("format", "dtype", "rows/s written", "rows/s read", "MiB", "memory, MiB", title=title)
     spawn = multiprocessing.get_context("spawn")
@@ -76,7 +90,8 @@ def main() -> None:
             table.add_row(*pool.apply(measured, (case, given.rows, given.width, folder)))
         shutil.rmtree(folder)
     Console().print(table)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -42,6 +42,9 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from files import check_folder
+from train import explained
+
 if TYPE_CHECKING:
     from torch import Tensor
     from torch_geometric.data import HeteroData
@@ -372,10 +375,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Measure and print.
 
     Returns:
-        0, or 1 where something could not be measured.
+        0, 1 where something could not be measured, or 2 when something given is wrong.
     """
     warnings.filterwarnings("ignore", category=FutureWarning)
     given = build_arguments().parse_args(arguments)
+    return explained(lambda: _run(given), "--help lists all options.")
+
+
+def _run(given: argparse.Namespace) -> int:
+    if given.json:
+        check_folder(given.json.parent)
     if given.one:
         settings = Settings(given.batch, given.fanouts, given.seconds, given.heap)
         found = measure(given.way, given.sizes[0], settings, given.one.parent)

@@ -37,6 +37,7 @@ from encoders.text import TextEncoder
 from encoders.text_bank import TextBank
 from encoders.text_cache import FrozenCache
 from encoders.text_config import TextConfig
+from errors import InputError
 from evaluation import metrics
 from evaluation import queries as measured
 from evaluation.bootstrap import bootstrap
@@ -46,6 +47,7 @@ from evidence.histories import row_shares
 from recommend.diversity import Candidates, GroupCap
 from recommend.query_commands import before_and_after
 from recommend.search import TEXTS, widened
+from train import explained
 from training.queries import FACTS, load_queries, save_queries, tune
 from training.query_config import QueryConfig
 from training.query_pairs import Queries, Shelf, split
@@ -113,8 +115,18 @@ class Shop:
         return np.asarray((self.parts[part].relevant @ self.shelf.of_product).toarray() > 0)
 
 
+FILES = ("item_titles.csv", "item_categories.csv", "bundle_intent.csv", "bundle_item.csv", "session_bundle.csv")
+
+
 def read(folder: Path, by_session: bool = False, seed: int = 0) -> Shop:
-    """Read the data and split it by bundle, or by the session that bundles were made of."""
+    """Read the data and split it by bundle, or by the session that bundles were made of.
+
+    Raises:
+        InputError: a file is not there.
+    """
+    for name in FILES:
+        if not (folder / name).is_file():
+            raise InputError(f"there is no {name}", where=str(folder), remedy=f"Give the folder of {', '.join(FILES)}.")
     titles = pd.read_csv(folder / "item_titles.csv", dtype=str)
     said = pd.read_csv(folder / "item_categories.csv", dtype=str).set_index("item ID")["categories"]
     paths = [_paths(text) for text in said.loc[titles["item ID"]]]
@@ -384,9 +396,17 @@ def build_arguments() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Tune, measure and print."""
+    """Tune, measure and print.
+
+    Returns:
+        0, or 2 when something given is wrong.
+    """
     warnings.filterwarnings("ignore", category=FutureWarning)
     given = build_arguments().parse_args(arguments)
+    return explained(lambda: _run(given), "--help lists all options.")
+
+
+def _run(given: argparse.Namespace) -> int:
     shop = read(given.data, given.by_session)
     models, ours = measure(shop, given.to, tuple(given.strategies), given.epochs)
     show(shop, models, ours, Console(highlight=False, width=None if sys.stdout.isatty() else 200))

@@ -21,6 +21,7 @@ from console import say
 from errors import InputError
 from evaluation.summary_page import markdown_table
 from files import atomic, read_json
+from train import explained
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ROOT / "docs" / "examples"
@@ -174,11 +175,8 @@ def main(arguments: list[str] | None = None) -> int:
     """
     given = build_arguments().parse_args(arguments)
     folders = {shop.flag: folder for shop in SHOPS if (folder := getattr(given, shop.flag)) is not None}
-    try:
-        return run(folders, given.out or Path("runs") / ("shops-quick" if given.quick else "shops"), given.quick)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+    out = given.out or Path("runs") / ("shops-quick" if given.quick else "shops")
+    return explained(lambda: run(folders, out, given.quick), "--help lists all options.")
 
 
 if __name__ == "__main__":

@@ -45,9 +45,10 @@ from errors import InputError
 from evaluation.evaluate import evaluate
 from evaluation.ranking import rank
 from evaluation.scorer import FloatArray, IntArray, Problem, Scorer
+from files import check_folder
 from kg.config import StoreConfig
 from kg.store import GraphStore, Rows
-from train import build_parser, parse
+from train import build_parser, explained, parse
 
 if TYPE_CHECKING:
     from training.config import TrainConfig
@@ -276,16 +277,18 @@ def main(arguments: list[str] | None = None) -> int:
     given, flags = parser.parse_known_args(arguments)
     if given.run and flags:
         parser.error(f"{flags[0]} is of no use with --run: nothing is trained")
-    try:
-        with tempfile.TemporaryDirectory() as temporary:
-            folder = Path(temporary)
-            run = given.run or train(given.config, flags, folder)
-            steps, config = steps_of(run), settings_of(run)
-            dataset = load(config.data)
-            rates = graph_rates(config, dataset, folder) + evaluation_rates(config, dataset)
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
+    return explained(lambda: _run(given, flags), "--help lists all options.")
+
+
+def _run(given: argparse.Namespace, flags: list[str]) -> int:
+    if given.json:
+        check_folder(given.json.parent)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        run = given.run or train(given.config, flags, folder)
+        steps, config = steps_of(run), settings_of(run)
+        dataset = load(config.data)
+        rates = graph_rates(config, dataset, folder) + evaluation_rates(config, dataset)
     show(steps, rates)
     if given.json:
         figures = {"steps": steps, "rates": [asdict(rate) for rate in rates]}

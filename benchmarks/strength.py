@@ -30,6 +30,7 @@ from evaluation.bootstrap import bootstrap, user_means
 from evaluation.calibration import binned
 from kg.config import StoreConfig
 from recommend.strength import KINDS, METHODS, Outcomes, Strength, fit, outcomes
+from train import explained
 from training.loaded import LoadedRun, load_chosen, load_run
 
 FloatArray = npt.NDArray[np.float64]
@@ -180,9 +181,17 @@ def build_arguments() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Measure and print."""
+    """Measure and print.
+
+    Returns:
+        0, or 2 when something given is wrong.
+    """
     warnings.filterwarnings("ignore", category=FutureWarning)
     given = build_arguments().parse_args(arguments)
+    return explained(lambda: _run(given), "--help lists all options.")
+
+
+def _run(given: argparse.Namespace) -> int:
     store = StoreConfig(home=given.store) if given.store else None
     seen, test, strength = seen_and_tested(load_chosen(given.run, store), load_run(given.run, store))
     show(seen, test, strength, Console(highlight=False, width=None if sys.stdout.isatty() else 140))

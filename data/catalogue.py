@@ -99,6 +99,21 @@ class Catalogue:
         """
         return sp.csr_array(lower.of_product.T @ upper.of_product)
 
+    def first_above(self, lower: Level | None, upper: Level) -> npt.NDArray[np.int64]:
+        """The upper level's node that each node of the lower one (None: each product) shares most products with.
+
+        Returns:
+            Shape (len(lower),); −1 for one that shares none.
+        """
+        if lower is None:
+            return upper.primary
+        links = self.links(lower, upper)
+        first = np.full(len(lower), -1, dtype=np.int64)
+        for node in np.flatnonzero(np.diff(links.indptr)):
+            part = slice(links.indptr[node], links.indptr[node + 1])
+            first[node] = links.indices[part][np.argmax(links.data[part])]
+        return first
+
 
 def encode_catalogue(tables: Tables) -> Catalogue:
     """Turn the tables' catalogue into integers; ids are sorted, so equal tables give equal integers."""

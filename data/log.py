@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cache, cached_property
 
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
-FEW = 8  # users for whom an index by user is worth its making
+FEW = 8  # users for whom an index by user is worth its making, and what was counted is kept
 
 
 @dataclass(frozen=True)
@@ -86,16 +87,35 @@ class Log:
     def counts(self, of_product: sp.csr_array, weights: npt.NDArray[np.float32] | None = None) -> sp.csr_array:
         """Weighted number of interactions of each user with each node.
 
+        For a handful of users what was counted without weights is kept, since all evidence on them asks for it.
+
         Args:
             of_product: which product belongs to which node, shape (products, nodes).
             weights: one weight per interaction, shape (n,); default all ones.
 
         Returns:
-            CSR of shape (n_users, nodes), float32.
+            CSR of shape (n_users, nodes), float32; the caller's own.
         """
+        if weights is not None or self.n_users > FEW:
+            return self._lines(of_product.shape[0], weights) @ of_product
+        if id(of_product) not in self._kept:
+            self._kept[id(of_product)] = of_product, self._plain_lines(of_product.shape[0]) @ of_product
+        return self._kept[id(of_product)][1].copy()
+
+    @cached_property
+    def _kept(self) -> dict[int, tuple[sp.csr_array, sp.csr_array]]:
+        """What was counted, by the id of what products belong to, which is held so that its id stays its own."""
+        return {}
+
+    @cached_property
+    def _plain_lines(self) -> Callable[[int], sp.csr_array]:
+        """`_lines` without weights, kept."""
+        return cache(self._lines)
+
+    def _lines(self, n_products: int, weights: npt.NDArray[np.float32] | None = None) -> sp.csr_array:
+        """Weighted number of interactions of each user with each product, CSR of shape (n_users, products)."""
         data = np.ones(len(self), dtype=np.float32) if weights is None else weights.astype(np.float32)
-        shape = (self.n_users, of_product.shape[0])
-        return sp.csr_array(sp.csr_array((data, (self.user, self.product)), shape=shape) @ of_product)
+        return sp.csr_array((data, (self.user, self.product)), shape=(self.n_users, n_products))
 
     def _slice(self, part: slice) -> Log:
         arrays = {f.name: getattr(self, f.name)[part] for f in fields(self) if f.name != "n_users"}

@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from evaluation.pooled import METRICS
-from evaluation.report import COLOURS, OURS, decimal, drawing_style, metric_name, named, whole
+from evaluation.report_charts import COLOURS, drawing_style
+from evaluation.report_words import OURS, decimal, metric_name, named, whole
 from files import atomic
 
 SIZE, DOTS = (6.4, 3.2), 150

@@ -12,7 +12,8 @@ from typing import Any
 import pandas as pd
 from matplotlib.figure import Figure
 
-from evaluation.report import COLOURS, Chart, decimal, draw, duration, many, signed, whole
+from evaluation.report_charts import COLOURS, Chart, draw
+from evaluation.report_words import decimal, duration, many, signed, whole
 from evaluation.summary_page import markdown_table, rendered
 
 METHOD = (

@@ -14,7 +14,8 @@ from jinja2 import Environment as Templates
 from jinja2 import FileSystemLoader, StrictUndefined
 
 from evaluation.pooled import METRICS
-from evaluation.report import OURS, decimal, forest_chart, group_chart, many, metric_name, named, signed, verdict, whole
+from evaluation.report_charts import forest_chart, group_chart
+from evaluation.report_words import OURS, decimal, many, metric_name, named, signed, verdict, whole
 
 METHOD = (
     "Mean: over windows, of the mean over seeds. ± windows: standard deviation between the windows' means. ± seeds: "

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
@@ -13,10 +16,12 @@ from evidence.config import CandidateConfig, EvidenceConfig
 from evidence.cooccurrence import ease_weights
 from evidence.histories import map_values, weightings
 from evidence.interest import USERS_OF_LAMBDA
-from evidence.neighbours import UserProfiles, nearest
+from evidence.neighbours import Shoppers, nearest
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
+
+NOTHING: Mapping[float, FloatArray] = MappingProxyType({})
 
 
 class CandidateEvidence:
@@ -37,17 +42,26 @@ class CandidateEvidence:
         cutoff: moment of prediction.
         windows: horizon and half-life, shared with the interest level.
         config: what to count.
+        shoppers: the population's, where they are compared already.
+        solved: EASE weights of the level's log counts by λ, where there are any already (`WithinEvidence.ease`).
     """
 
     def __init__(
-        self, dataset: Dataset, level: Level | None, cutoff: int, windows: EvidenceConfig, config: CandidateConfig
+        self,
+        dataset: Dataset,
+        level: Level | None,
+        cutoff: int,
+        windows: EvidenceConfig,
+        config: CandidateConfig,
+        shoppers: Shoppers | None = None,
+        solved: Mapping[float, FloatArray] = NOTHING,
     ) -> None:
         self.windows, self.config, self.cutoff = windows, config, cutoff
         n_products = len(dataset.catalogue.product_ids)
-        self._products = sp.eye_array(n_products, dtype=np.float32, format="csr")
-        self._of_product = self._products if level is None else level.of_product
+        identity = sp.eye_array(n_products, dtype=np.float32, format="csr")
+        self._of_product = identity if level is None else level.of_product
         log = dataset.log.before(cutoff)
-        self._users = UserProfiles(self._logs(log), log.n_active)
+        self._users = shoppers or Shoppers(log, n_products)
         bought = self._bought(log)
         lengths = np.sqrt(np.bincount(bought.indices, minlength=bought.shape[1]))
         self._scale = (1 / np.maximum(lengths, 1)).astype(np.float32)
@@ -56,10 +70,7 @@ class CandidateEvidence:
         recent = [self._bought(log, windows.periods(window)) for window in config.recent_windows]
         self._purchases = [sp.csc_array(matrix) for matrix in (bought, *recent)]
         self._unit_columns = sp.csc_array(unit)
-        self._ease = self._fit_ease(log) if self._of_product.shape[1] <= config.ease_max_items else {}
-
-    def _logs(self, history: Log) -> sp.csr_array:
-        return map_values(history.counts(self._products), np.log1p)
+        self._ease = self._fit_ease(log, solved) if self._of_product.shape[1] <= config.ease_max_items else {}
 
     def _bought(self, history: Log, last: int | None = None) -> sp.csr_array:
         """Binary purchases, of the last so many periods or all, CSR of shape (users, nodes)."""
@@ -75,9 +86,14 @@ class CandidateEvidence:
         half_life = self.windows.periods(self.windows.half_life)
         return weightings(history, self._of_product, self.cutoff, half_life)
 
-    def _fit_ease(self, log: Log) -> dict[str, FloatArray]:
-        strength = self.config.ease_regularisation * log.n_active / USERS_OF_LAMBDA
-        return {name: ease_weights(matrix, strength) for name, matrix in self._variants(log).items()}
+    def _fit_ease(self, log: Log, solved: Mapping[float, FloatArray]) -> dict[str, FloatArray]:
+        regularisation = self.config.ease_regularisation
+        strength = regularisation * log.n_active / USERS_OF_LAMBDA
+        there = {"log": solved[regularisation]} if regularisation in solved else {}
+        return {
+            name: there[name] if name in there else ease_weights(matrix, strength)
+            for name, matrix in self._variants(log).items()
+        }
 
     # -- pairs -------------------------------------------------------------------------------------------
 
@@ -104,14 +120,16 @@ class CandidateEvidence:
         place = place.reshape(candidates.shape)
         columns = [np.log1p(scores) for scores in self._co_purchases(history, rows, asked)]
         variants = self._variants(history) if self._ease else {}
-        columns += [variants[name] @ weights[:, asked] for name, weights in self._ease.items()]
         picked = [np.take_along_axis(np.asarray(column), place, axis=1) for column in columns]
+        # The whole level's scores: to pick the asked ones' columns out of the weights takes longer than to multiply.
+        ease = [np.asarray(variants[name] @ weights) for name, weights in self._ease.items()]
+        picked += [np.take_along_axis(scores, candidates, axis=1) for scores in ease]
         return np.stack(picked, axis=2).astype(np.float32)
 
     def _co_purchases(self, history: Log, rows: IntArray, asked: IntArray) -> list[FloatArray]:
         """Sums over users, each of shape (b, asked)."""
-        similarity = self._users.similarity(self._logs(history), rows)
-        bought, *recent = (matrix[:, asked] for matrix in self._purchases)
+        similarity = self._users.similarity(history, rows)
+        bought, *recent = (sp.csr_array(matrix[:, asked]) for matrix in self._purchases)
         common = (self._scaled(self._bought(history)) @ self._unit_by_item).toarray()
         kept = [nearest(similarity, k) for k in self.config.neighbours]
         sums = [_product(similarity, bought), _product(common, self._unit_columns[:, asked])]

@@ -16,7 +16,7 @@ from data.log import Log
 from evidence.config import EvidenceConfig
 from evidence.cooccurrence import cosine_weights, ease_weights
 from evidence.histories import by_store, map_values, row_shares, store_mix, weightings
-from evidence.neighbours import UserProfiles, nearest
+from evidence.neighbours import Shoppers, UserProfiles, nearest
 from evidence.popularity import adopters, buyers, first_times
 
 FloatArray = npt.NDArray[np.float32]
@@ -34,6 +34,9 @@ class InterestEvidence:
         above: the level over it, or None.
         cutoff: moment of prediction.
         config: what to count.
+
+    Attributes:
+        shoppers: users compared by the products that they bought.
     """
 
     def __init__(
@@ -42,9 +45,9 @@ class InterestEvidence:
         self.config, self.cutoff, self.level = config, cutoff, level
         log = dataset.log.before(cutoff)
         self._parents = _parent_shares(dataset, level, above)
-        self._products = sp.eye_array(len(dataset.catalogue.product_ids), dtype=np.float32, format="csr")
         self._start = int(log.time[0]) if len(log) else cutoff
         self._n_stores = int(dataset.log.store.max(initial=-1)) + 1
+        self.shoppers = Shoppers(log, len(dataset.catalogue.product_ids))
         self._fit_cooccurrence(log)
         self._fit_stores(log)
         self.item_names, self.items = self._fit_items(log)
@@ -75,12 +78,7 @@ class InterestEvidence:
             "cosine_normalised": cosine / (cosine.sum(axis=0, keepdims=True) + 1e-6),
         }
         self._users = UserProfiles(variants["log"], log.n_active)
-        self._shoppers = UserProfiles(self._of_products(log), log.n_active)
         self._bought = variants["binary"]
-
-    def _of_products(self, history: Log) -> sp.csr_array:
-        """log(1 + lines) of each product, CSR of shape (users, products)."""
-        return map_values(history.counts(self._products), np.log1p)
 
     def profiles(self) -> FloatArray:
         """Each category's cosine with all categories, centred and of length 4, shape (categories, categories)."""
@@ -239,7 +237,7 @@ class InterestEvidence:
 
     def _product_neighbours(self, history: Log, rows: npt.NDArray[np.int64]) -> list[FloatArray]:
         """What the users who bought the same products bought, the nearest so many: log(1 + Σ_v s_uv [v bought c])."""
-        similarity = self._shoppers.similarity(self._of_products(history), rows)
+        similarity = self.shoppers.similarity(history, rows)
         kept = [nearest(similarity, k) for k in self.config.product_neighbours]
         return [np.log1p((weights @ self._bought).toarray()) for weights in kept]
 

@@ -6,6 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import scipy.sparse as sp
 
+from data.log import FEW, Log
+from evidence.histories import map_values
+
 FloatArray = npt.NDArray[np.float32]
 
 
@@ -42,6 +45,40 @@ class UserProfiles:
         known = np.flatnonzero(rows >= 0)
         found[known, rows[known]] = 0
         return np.asarray(found, dtype=np.float32)
+
+
+class Shoppers:
+    """Users compared by the products that they bought, at one cut-off; one serves all evidence that asks.
+
+    Args:
+        log: the population's interactions before the cut-off.
+        n_products: of the catalogue.
+    """
+
+    def __init__(self, log: Log, n_products: int) -> None:
+        self._products = sp.eye_array(n_products, dtype=np.float32, format="csr")
+        self._profiles = UserProfiles(self._counts(log), log.n_active)
+        self._last: tuple[Log, npt.NDArray[np.int64], FloatArray] | None = None
+
+    def similarity(self, history: Log, rows: npt.NDArray[np.int64]) -> FloatArray:
+        """`UserProfiles.similarity` of users with these histories, shape (b, users); not to be changed in place.
+
+        That of a handful of users is kept until others are asked for: each level's evidence on them asks for it.
+
+        Args:
+            history: the users' interactions before the cut-off, users numbered 0 … b − 1.
+            rows: their rows in the population, −1 for strangers, shape (b,).
+        """
+        last = self._last
+        if last is not None and last[0] is history and np.array_equal(last[1], rows):
+            return last[2]
+        found = self._profiles.similarity(self._counts(history), rows)
+        self._last = (history, rows.copy(), found) if history.n_users <= FEW else None
+        return found
+
+    def _counts(self, history: Log) -> sp.csr_array:
+        """log(1 + lines) of each product, CSR of shape (users, products)."""
+        return map_values(history.counts(self._products), np.log1p)
 
 
 def nearest(similarity: FloatArray, k: int) -> sp.csr_array:

@@ -60,6 +60,11 @@ class WithinEvidence:
             counts = map_values(log.counts(self.of_product), np.log1p)
             self._ease = ease_weights(counts, config.ease_regularisation * scale)
 
+    @property
+    def ease(self) -> dict[float, FloatArray]:
+        """EASE weights of log counts that are solved already, by λ as configured, each (children, children)."""
+        return {} if self._ease is None else {self.config.ease_regularisation: self._ease}
+
     # -- per child ---------------------------------------------------------------------------------------
 
     def _fit_items(self, log: Log) -> tuple[list[str], FloatArray]:

@@ -13,7 +13,7 @@ from export.card import meanings_of, model_card
 from export.config import ExportConfig
 from export.delta import write_delta
 from export.faiss_format import faiss
-from export.folder import PARTIAL, made, refuse_existing
+from export.folder import made, refuse_existing
 from export.levels import fit_towers, item_levels
 from export.manifest import CARD, NAME, Manifest, check_files, described, read_manifest, seal, sha256
 from export.pairs import FeatureTables
@@ -23,7 +23,7 @@ from export.quantise import SCALE, encoded
 from export.sources import node_tables, people, user_table
 from export.storage import format_of
 from export.table import Table, checked
-from files import read_json
+from files import PARTIAL, read_json
 from kg.config import StoreConfig
 from training.loaded import LoadedRun, load_run
 

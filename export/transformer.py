@@ -18,6 +18,7 @@ from errors import InputError
 from evaluation.scorer import FloatArray, IntArray
 from export.features import PairFeatures
 from export.levels import item_levels
+from export.manifest import sha256
 from export.people import People, everybody, from_histories
 from kg.config import StoreConfig
 from training.loaded import LoadedRun, load_run
@@ -25,10 +26,21 @@ from training.loaded import LoadedRun, load_run
 COLUMNS = ("user_id", "item_id")
 
 
+MADE_OF = ("model.safetensors", "model.json", "config.yaml")
+
+
 @lru_cache(maxsize=1)
-def _loaded(folder: Path, store: StoreConfig | None) -> LoadedRun:
-    """A run, kept: a pipeline that is cloned and fitted again and again asks for it each time."""
+def _kept(folder: Path, fingerprint: tuple[str, ...], store: StoreConfig | None) -> LoadedRun:
     return load_run(folder, store)
+
+
+def _loaded(folder: Path, store: StoreConfig | None) -> LoadedRun:
+    """A run, kept: a pipeline that is cloned and fitted again and again asks for it each time.
+
+    Another run that was put in the same place is loaded anew.
+    """
+    fingerprint = tuple(sha256(folder / name) for name in MADE_OF if (folder / name).is_file())
+    return _kept(folder, fingerprint, store)
 
 
 class CrossAisleFeatures(TransformerMixin, BaseEstimator):
@@ -76,7 +88,8 @@ class CrossAisleFeatures(TransformerMixin, BaseEstimator):
             raise InputError("no run is given", where="CrossAisleFeatures", remedy=remedy)
         if self.run is not None:
             _columns(X)
-        self._source = X if self.run is None else self.run
+        source = X if self.run is None else self.run
+        self._source = source if isinstance(source, LoadedRun) else Path(source).resolve()
         self._load()
         self.n_features_in_ = len(COLUMNS)
         self.feature_names_in_ = np.array(COLUMNS, dtype=object)
@@ -111,7 +124,7 @@ class CrossAisleFeatures(TransformerMixin, BaseEstimator):
         return np.array(self._maker.names, dtype=object)
 
     def _load(self) -> None:
-        run = self._source if isinstance(self._source, LoadedRun) else _loaded(Path(self._source), self.store)
+        run = self._source if isinstance(self._source, LoadedRun) else _loaded(self._source, self.store)
         levels = item_levels(run)
         labels = {level.problem.name: level.label for level in levels}
         if self.level not in labels:

@@ -14,7 +14,6 @@ from evaluation.ranking import Rankings
 from evaluation.scorer import Problem
 from evidence.histories import row_shares
 from recommend.diversity import Candidates, Reranker
-from recommend.lists import first_above
 from training.scorer import CrossAisleScorer
 
 FloatArray = npt.NDArray[np.float32]
@@ -44,8 +43,8 @@ class Aspects:
         catalogue, level = problem.dataset.catalogue, problem.level
         above, interest = catalogue.above, catalogue.interest
         vectors = scorer.fit(problem).vectors()
-        areas = None if above is None else first_above(catalogue, level, above)
-        groups = areas if level is interest else first_above(catalogue, level, interest)
+        areas = None if above is None else catalogue.first_above(level, above)
+        groups = areas if level is interest else catalogue.first_above(level, interest)
         none = sp.csr_array((len(catalogue.product_ids), 1), dtype=np.float32)
         return cls(vectors - vectors.mean(axis=0), groups, areas, none if above is None else above.of_product)
 

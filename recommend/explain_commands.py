@@ -72,7 +72,7 @@ def _text(path: Path, text: str) -> None:
 def _show(found: Reasons, top: int) -> None:
     terminal = Console(highlight=False, width=None if sys.stdout.isatty() else PIPE_WIDTH)
     terminal.print(found.sentence, markup=False, soft_wrap=True)
-    shown = [found.purchases.head(top), found.parts, found.modalities, found.steps, found.paths]
+    shown = [found.purchases.head(top), found.parts, found.modalities, found.steps, found.paths.drop(columns="ids")]
     for table in shown:
         if len(table):
             terminal.print(output.table(_answer(table)))

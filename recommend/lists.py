@@ -14,7 +14,7 @@ import torch
 from scipy.special import logsumexp
 
 from console import track
-from data.catalogue import Catalogue, Level
+from data.catalogue import Level
 from data.dataset import Dataset
 from data.histories import at_moment
 from data.log import Log
@@ -123,7 +123,7 @@ class Ranker:
         for above in (catalogue.interest, catalogue.below):
             if above is level or above is None:
                 break
-            place = first_above(catalogue, level, above)[items]
+            place = catalogue.first_above(level, above)[items]
             frame[above.name] = np.where(place >= 0, above.ids[place], "")
         return frame
 
@@ -143,7 +143,7 @@ class Ranker:
     def _category(self) -> IntArray:
         """Category of each item, shape (items,)."""
         catalogue, level = self.problem.dataset.catalogue, self.problem.level
-        return np.arange(len(level)) if level is self.interest else first_above(catalogue, level, self.interest)
+        return np.arange(len(level)) if level is self.interest else catalogue.first_above(level, self.interest)
 
     def _lifted(self, scores: FloatArray, lift: FloatArray) -> FloatArray:
         """p(i) · exp(lift of i's category), scaled to sum 1, as logs; rows without a lift stay as they are."""
@@ -183,13 +183,6 @@ class Ranker:
         for at, row in enumerate(scores):
             best[at, top_k(row, wish.within or 0, ties)] = True
         return best
-
-
-def first_above(catalogue: Catalogue, level: Level | None, above: Level) -> IntArray:
-    """The node above that each item of a level (None: product) shares most products with, shape (items,)."""
-    if level is None:
-        return above.primary
-    return np.asarray(catalogue.links(level, above).argmax(axis=1), dtype=np.int64).ravel()
 
 
 def pool_size(k: int) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import networkx as nx
 import pandas as pd
 
-from kg.answer import Answer
+from kg.answer import Answer, GraphPath
 from kg.config import StoreConfig
 from kg.explore import Explorer, graph_of
 from kg.library import load
@@ -18,6 +19,7 @@ from kg.store import GraphStore
 QUERY = "why-category"
 TIME_LIMIT = 30.0
 COLUMNS = ("names", "weight", "chance", "lifts")
+ID = "node_id"
 
 
 def fetch(config: StoreConfig, category: str, histories: Sequence[Sequence[str]], cutoff: int, limit: int) -> Answer:
@@ -39,16 +41,36 @@ def fetch(config: StoreConfig, category: str, histories: Sequence[Sequence[str]]
         explorer = Explorer(store, TIME_LIMIT)
         for history in histories:
             if not answer.rows:
-                answer = explorer.answer(query, [*given, f"history={json.dumps(list(history))}"])
+                found = explorer.answer(query, [*given, f"history={json.dumps(list(history))}"])
+                answer = of_ids(found, category, history)
     return answer
 
 
+def of_ids(answer: Answer, category: str, history: Sequence[str]) -> Answer:
+    """The paths from a category of these ids to the one of that id: the query takes names for ids too."""
+    ends = zip(answer.rows, map(_ids, _paths(answer)), strict=True)
+    return replace(answer, rows=[row for row, ids in ends if ids[0] in history and ids[-1] == category])
+
+
 def table(answer: Answer) -> pd.DataFrame:
-    """The paths' statistics: ``names`` along the path, ``weight``, ``chance``, ``lifts`` of its relationships."""
-    return without(answer, ["path"]).frame().reindex(columns=list(COLUMNS))
+    """The paths' statistics.
+
+    Returns:
+        ``names`` along the path, ``weight``, ``chance``, ``lifts`` of its relationships, ``ids`` along the path.
+    """
+    frame = without(answer, ["path"]).frame().reindex(columns=list(COLUMNS))
+    return frame.assign(ids=pd.Series([_ids(path) for path in _paths(answer)], dtype=object))
 
 
-def network(answer: Answer, user: str, purchases: pd.DataFrame, category: str) -> nx.MultiDiGraph:
+def _paths(answer: Answer) -> list[GraphPath]:
+    return [row[answer.columns.index("path")] for row in answer.rows]
+
+
+def _ids(path: GraphPath) -> list[str]:
+    return [str(node.properties[ID]) for node in path.nodes]
+
+
+def network(answer: Answer, user: str, purchases: pd.DataFrame, category: str, name: str) -> nx.MultiDiGraph:
     """Reasons as a small graph: the customer, the purchases that count most, the paths from these to the category.
 
     Relationships of the store keep type and properties. ``BOUGHT`` joins the customer with the purchases; ``COUNTS``
@@ -58,22 +80,23 @@ def network(answer: Answer, user: str, purchases: pd.DataFrame, category: str) -
     Args:
         answer: from `fetch`, or without rows.
         user: id of the customer.
-        purchases: ``name`` and ``change`` of each.
-        category: name of the suggested category.
+        purchases: ``category_id``, ``name`` and ``change`` of each.
+        category: id of the suggested category.
+        name: of it.
     """
     graph = graph_of(answer)
-    by_name = {data["name"]: node for node, data in graph.nodes(data=True)}
-    target = by_name.get(category) or _node(graph, category, "Category")
-    customer = _node(graph, f"customer {user}", "Customer")
-    for name, change in zip(purchases["name"], purchases["change"], strict=True):
-        node = by_name.get(name) or _node(graph, name, "Category")
+    by_id = {str(data["properties"][ID]): node for node, data in graph.nodes(data=True)}
+    target = by_id.get(category) or _node(graph, category, name, "Category")
+    customer = _node(graph, user, f"customer {user}", "Customer")
+    for bought, called, change in purchases[["category_id", "name", "change"]].itertuples(index=False):
+        node = by_id.get(bought) or _node(graph, bought, called, "Category")
         told = {"weight": float(change)}
-        graph.add_edge(customer, node, f"bought {name}", type="BOUGHT", properties=told)
+        graph.add_edge(customer, node, f"bought {bought}", type="BOUGHT", properties=told)
         if not nx.has_path(graph, node, target):
-            graph.add_edge(node, target, f"counts {name}", type="COUNTS", properties=told)
+            graph.add_edge(node, target, f"counts {bought}", type="COUNTS", properties=told)
     return graph
 
 
-def _node(graph: nx.MultiDiGraph, name: str, label: str) -> str:
-    graph.add_node(f"{label} {name}", labels=label, name=name, properties={"name": name})
-    return f"{label} {name}"
+def _node(graph: nx.MultiDiGraph, key: str, name: str, label: str) -> str:
+    graph.add_node(f"{label} {key}", labels=label, name=name, properties={"name": name})
+    return f"{label} {key}"

@@ -18,6 +18,7 @@ from errors import InputError
 from evaluation import queries as measured
 from evaluation.ranking import tie_order
 from evaluation.scorer import FloatArray
+from files import whole_folder
 from kg import output
 from kg.answer import Answer
 from recommend.commands import PIPE_WIDTH, tell_problems
@@ -91,9 +92,10 @@ def tune_queries(given: Namespace) -> None:
     before = judged(TextEncoder(replace(config.text, strategy="frozen")), shelf, parts, config.temperature)
     after = judged(tuned.encoder, shelf, parts, config.temperature)
     both = before_and_after(before.categories, after.categories)
-    save_queries(given.to, config, tuned, {"test": {"before": before.figures, "after": after.figures}})
-    if len(both):
-        output.save(given.to / CATEGORIES, lambda path: both.to_csv(path, index=False, float_format="%.4f"))
+    with whole_folder(given.to) as folder:
+        save_queries(folder, config, tuned, {"test": {"before": before.figures, "after": after.figures}})
+        if len(both):
+            output.save(folder / CATEGORIES, lambda path: both.to_csv(path, index=False, float_format="%.4f"))
     _show(before.figures, after.figures, both)
     say("queries", f"{given.to}: crossaisle search RUN … --queries {given.to}; figures in {FACTS} and {CATEGORIES}")
 

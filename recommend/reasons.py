@@ -21,6 +21,7 @@ from kg.answer import Answer
 from recommend import paths
 from recommend.attribution import Attribution, Purchases
 from recommend.lists import Asked
+from training.cold import ColdScorer
 from training.loaded import LoadedRun
 from training.run import levels_of
 
@@ -50,7 +51,7 @@ class Reasons:
             absolute values.
         modalities: ``modality``, ``attention``: weights of the fusion for the category.
         steps: ``level``, ``item_id``, ``log_p``, ``adds``: from the category down to the item.
-        paths: ``names``, ``weight``, ``chance``, ``lifts``, as of the named query ``why-category``.
+        paths: ``names``, ``weight``, ``chance``, ``lifts``, as of the named query ``why-category``, and ``ids``.
         graph: the reasons as a network, for `kg.picture.draw`.
         notes: what is missing or to be read with care.
     """
@@ -89,12 +90,12 @@ class Reasons:
             return "nothing was bought before"
         if not len(named):
             return "no single purchase speaks for it"
-        return f"they bought {_listed(named['name'])}{self._tie(list(named['name']))}"
+        return f"they bought {_listed(named['name'])}{self._tie(set(named['category_id']))}"
 
-    def _tie(self, named: list[str]) -> str:
+    def _tie(self, named: set[str]) -> str:
         """The strongest direct relationship from a named purchase."""
-        for names, lifts in zip(self.paths["names"], self.paths["lifts"], strict=True):
-            if len(lifts) == 1 and names[0] in named:
+        for ids, names, lifts in self.paths[["ids", "names", "lifts"]].itertuples(index=False):
+            if len(lifts) == 1 and ids[0] in named:
                 return f" (customers of {names[0]} buy from {names[-1]} {lifts[0]:.1f} times as often as all do)"
         return ""
 
@@ -133,10 +134,11 @@ class Explainer:
 
     Args:
         run: a loaded run.
+        added: what scores the products that were added after training.
     """
 
-    def __init__(self, run: LoadedRun) -> None:
-        self.run, self.dataset, self.scorer = run, run.dataset, run.scorer
+    def __init__(self, run: LoadedRun, added: ColdScorer | None = None) -> None:
+        self.run, self.dataset, self.scorer, self.added = run, run.dataset, run.scorer, added
 
     @cached_property
     def _attribution(self) -> Attribution:
@@ -189,7 +191,7 @@ class Explainer:
             modalities=self._modalities(category),
             steps=self._steps(history, asked.rows, allowed, place),
             paths=paths.table(answer),
-            graph=paths.network(answer, user, named, interest.names[category]),
+            graph=paths.network(answer, user, named, str(interest.ids[category]), interest.names[category]),
             notes=notes,
         )
 
@@ -264,12 +266,21 @@ class Explainer:
     ) -> pd.DataFrame:
         found, before = [], 0.0
         for name, level, at in place.chain:
-            problem = Problem(self.dataset, level, self.scorer.cutoff.time)
-            log_p = float(self.scorer.fit(problem).score_among(history, rows, allowed[None])[0, at])
+            log_p = self._log_p(level, at, history, rows, allowed[None])
             ids = _ids(self.dataset.catalogue.product_ids, level)
             found.append({"level": name, "item_id": str(ids[at]), "log_p": log_p, "adds": log_p - before})
             before = log_p
         return pd.DataFrame(found)
+
+    def _log_p(
+        self, level: Level | None, at: int, history: Log, rows: npt.NDArray[np.int64], allowed: npt.NDArray[np.bool_]
+    ) -> float:
+        """The score that lists show: of an added product that of the head for products never sold."""
+        if level is None and self.added is not None and at in self.added.view.items:
+            cold = self.added.score(history, rows, allowed)[0]
+            return float(cold[self.added.view.items == at][0])
+        problem = Problem(self.dataset, level, self.scorer.cutoff.time)
+        return float(self.scorer.fit(problem).score_among(history, rows, allowed)[0, at])
 
     def _paths(self, place: _Place, purchases: pd.DataFrame, top: int, notes: list[str]) -> Answer:
         """From the purchases that count most, or where none leads to the category, from all."""

@@ -385,7 +385,7 @@ class Recommender:
     def _explainer(self) -> Explainer:
         """Of the present run, which `add_products` changes; what it encodes is kept."""
         if self._explains is None or self._explains.run is not self.run:
-            self._explains = Explainer(self.run)
+            self._explains = Explainer(self.run, self.ranker(PRODUCT).added)
         return self._explains
 
     # -- parts -------------------------------------------------------------------------------------------

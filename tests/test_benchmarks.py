@@ -36,6 +36,39 @@ def test_help_tells_what_it_does(name, capsys):
     assert str(benchmark.__doc__).splitlines()[0] in capsys.readouterr().out
 
 
+MISSING = {
+    "bundles": ["run", "{}"],
+    "cold_start": ["short", "{}"],
+    "graph": ["--json", "{}/graph.json"],
+    "growth": ["--json", "{}/growth.json"],
+    "ratings": ["{}"],
+    "reproduce": ["--amazon", "{}"],
+    "rows": ["--folder", "{}"],
+    "sampling": ["--json", "{}/sampling.json"],
+    "search": ["{}", "--to", "{}"],
+    "shops": ["--amazon", "{}"],
+    "steps": ["--run", "{}"],
+}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in BENCHMARKS.glob("*.py")))
+def test_what_is_missing_is_told_in_a_line(name, tmp_path, capsys):
+    """A run, a folder of data or the folder of the figures; whatever is not named above takes a run or an export."""
+    missing = str(tmp_path / "missing")
+    given = [argument.format(missing) for argument in MISSING.get(name, ["{}"])]
+    assert module(name).main(given) == 2
+    said = capsys.readouterr()
+    assert "error" in said.err
+    assert "missing" in said.err.replace("\n", "")
+    assert "Traceback" not in said.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_bundles_of_clothing_that_are_missing(tmp_path, capsys):
+    assert module("bundles").main(["data", str(tmp_path / "missing"), "--to", str(tmp_path / "texts")]) == 2
+    assert "there is no item_titles.csv" in capsys.readouterr().err
+
+
 def finished_run(folder: Path) -> Path:
     """What the benchmark reads of a run, on a very small synthetic shop."""
     sizes = {"products": 120, "users": 80, "categories": 12, "departments": 3, "baskets_per_user": 8}

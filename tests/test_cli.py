@@ -141,3 +141,13 @@ def test_an_unknown_verb(capsys):
     assert cli.main(["kg", "destroy"]) == 2
     assert "write-back" in capsys.readouterr().err
     assert cli.main(["kg", "--help"]) == 0
+
+
+def test_what_an_export_can_hold_is_named(capsys):
+    assert cli.main(["--help"]) == 0
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("  export "))
+    assert "features" in line
+    with pytest.raises(SystemExit):
+        cli.main(["export", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert all(part in said.partition("options:")[0] for part in ("vectors", "tower", "features", "scorer", "manifest"))

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.report import Customer, Recommendation, ReportContent, ValidationPoint, write_report
+from evaluation.report import write_report
+from evaluation.report_content import Customer, Recommendation, ReportContent, ValidationPoint
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -47,13 +46,7 @@ class Chain:
         below = catalogue.below
         if below is None:
             return cls([None], [catalogue.interest.primary])
-        links = catalogue.links(below, catalogue.interest)
-        first = np.full(len(below), -1, dtype=np.int64)
-        filled = np.flatnonzero(np.diff(links.indptr))
-        for node in filled:
-            part = slice(links.indptr[node], links.indptr[node + 1])
-            first[node] = links.indices[part][np.argmax(links.data[part])]
-        return cls([below, None], [first, below.primary])
+        return cls([below, None], [catalogue.first_above(below, catalogue.interest), below.primary])
 
 
 class CutOff:
@@ -86,17 +79,20 @@ class CutOff:
         self.items = torch.from_numpy(self.interest.items)
         self.profiles = torch.from_numpy(self.interest.profiles())
         self._known: dict[bytes, Evidence] | None = None
-        self._candidates = [
-            cache(partial(CandidateEvidence, dataset, level, cutoff, evidence, candidates)) for level in chain.levels
-        ]
+        self._counting = evidence, candidates
+        self._candidates: dict[int, CandidateEvidence] = {}
         self.steps: list[WithinEvidence] = [
             WithinEvidence(dataset, level, parent, cutoff, evidence, within)
             for level, parent in zip(chain.levels, chain.parents, strict=True)
         ]
 
     def candidates(self, step: int) -> CandidateEvidence:
-        """Evidence on the candidates of a step, fitted when first asked for."""
-        return self._candidates[step]()
+        """Evidence on the candidates of a step, fitted when first asked for, of what is fitted already."""
+        if step not in self._candidates:
+            asked = self.dataset, self.chain.levels[step], self.time, *self._counting
+            solved = self.steps[step].ease if self.steps else {}
+            self._candidates[step] = CandidateEvidence(*asked, self.interest.shoppers, solved)
+        return self._candidates[step]
 
     def remember(self) -> None:
         """Keep what `evidence` makes for users of the population, for a cut-off that is asked again and again."""

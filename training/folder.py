@@ -18,8 +18,8 @@ import filelock
 import torch
 
 from errors import InputError
+from files import PARTIAL
 
-PARTIAL = ".partial"
 CONFIG = "config.yaml"
 TEXT = "text"
 LIBRARIES = (

@@ -14,6 +14,7 @@ from data.splits import ProtocolConfig
 from evaluation import study_page
 from files import atomic, write_json
 from training.job import resolved
+from training.study_trial import SECONDS
 
 if TYPE_CHECKING:
     from training.study import Study
@@ -89,7 +90,7 @@ def _trial(study: Study, one: FrozenTrial) -> dict[str, Any]:
         "state": one.state.name.lower(),
         "value": one.value if one.state == TrialState.COMPLETE else None,
         "epochs": len(one.intermediate_values),
-        "seconds": one.duration.total_seconds() if one.duration else None,
+        "seconds": one.user_attrs.get(SECONDS),
         "settings": study.space.changes(one.params),
     }
 

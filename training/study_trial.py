@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from time import perf_counter
 
 import optuna
 import pytorch_lightning as pl
@@ -28,6 +29,7 @@ from training.phases import MONITOR, Phases
 from training.run import Judge
 
 FIGURE = MONITOR.rpartition("/")[2]
+SECONDS = "seconds"
 STEPS = 1000  # more than the epochs of a window, so that an epoch of a window is the same step in every trial
 
 
@@ -94,11 +96,14 @@ class Material:
         Raises:
             optuna.TrialPruned: at that step it is worse than the trials before it.
         """
-        config = _without_reranking(config)
+        config, clock = _without_reranking(config), Clock(trial)
         found: list[float] = []
-        for number, window in enumerate(self.windows):
-            report = _Report(trial, number, found)
-            found.append(self._train(config, window, folder / str(window.protocol.validation_cutoff), report))
+        try:
+            for number, window in enumerate(self.windows):
+                report = _Report(trial, number, found, clock)
+                found.append(self._train(config, window, folder / str(window.protocol.validation_cutoff), report))
+        finally:
+            clock.note()
         return sum(found) / len(found)
 
     def _train(self, config: TrainConfig, window: Window, folder: Path, report: _Report) -> float:
@@ -122,6 +127,21 @@ class Material:
         return best
 
 
+class Clock:
+    """Seconds that a trial was worked on, kept with it under ``SECONDS``; pauses do not count.
+
+    Args:
+        trial: begun or gone on with.
+    """
+
+    def __init__(self, trial: optuna.Trial) -> None:
+        self.trial, self.before, self.begin = trial, trial.user_attrs.get(SECONDS, 0.0), perf_counter()
+
+    def note(self) -> None:
+        """Write down the seconds so far."""
+        self.trial.set_user_attr(SECONDS, self.before + perf_counter() - self.begin)
+
+
 class _Report:
     """Tells a trial how it stands after an epoch, and ends one that is worse than those before it.
 
@@ -131,10 +151,11 @@ class _Report:
         trial: the trial.
         window: number of the window that it trains.
         before: figures of the windows before.
+        clock: notes the seconds after each epoch, so that a killed trial loses no more than one.
     """
 
-    def __init__(self, trial: optuna.Trial, window: int, before: list[float]) -> None:
-        self.trial, self.first, self.before = trial, STEPS * window, sum(before)
+    def __init__(self, trial: optuna.Trial, window: int, before: list[float], clock: Clock) -> None:
+        self.trial, self.first, self.before, self.clock = trial, STEPS * window, sum(before), clock
         told = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
         self.told = {step: value for step, value in told.items() if self.first <= step < self.first + STEPS}
 
@@ -143,6 +164,7 @@ class _Report:
         if step not in self.told:  # else the trial was interrupted between this epoch's figure and its checkpoint
             self.told[step] = max([self.before + figure, *self.told.values()])
             self.trial.report(self.told[step], step)
+        self.clock.note()
         if self.trial.should_prune():
             raise optuna.TrialPruned
 

@@ -16,7 +16,7 @@ from data.rejects import count_rejects
 from evaluation.distance import distances
 from evaluation.evaluate import basket_counts, by_activity, by_distance, by_popularity, results
 from evaluation.ranking import Rankings
-from evaluation.report import (
+from evaluation.report_content import (
     Cost,
     Customer,
     DataFacts,

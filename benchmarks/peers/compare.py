@@ -40,7 +40,7 @@ from data.splits import Targets, targets
 from errors import InputError
 from evaluation.evaluate import Evaluation, compare, evaluate
 from evaluation.ranking import Rankings, rank
-from evaluation.report import duration, memory, signed
+from evaluation.report_words import duration, memory, signed
 from evaluation.scorer import FloatArray, IntArray, Problem, Scorer
 from evaluation.summary_page import markdown_table
 from files import atomic, read_json, write_json

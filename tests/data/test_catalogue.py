@@ -8,10 +8,11 @@ import networkx as nx
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.sparse as sp
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data.catalogue import ancestors, encode_catalogue
+from data.catalogue import Catalogue, Level, ancestors, encode_catalogue
 from data.dataset import Dataset
 from data.lookup import among, positions
 from data.validate import validate
@@ -93,3 +94,17 @@ def test_positions():
 @pytest.mark.parametrize("dtype", ["str", object])
 def test_positions_of_any_kind_of_text(dtype):
     assert positions(pd.Series(["b"], dtype=dtype), np.array(["a", "b"], dtype=object)).tolist() == [1]
+
+
+def test_a_node_sits_under_the_one_it_shares_most_products_with():
+    """And one without products under none, not under the first."""
+    products = np.array(["a", "b", "c", "d"])
+    below = np.array([[1, 0, 0], [1, 0, 0], [1, 0, 0], [0, 1, 0]], dtype=np.float32)
+    above = np.array([[1, 0], [0, 1], [0, 1], [1, 0]], dtype=np.float32)
+    levels = {
+        name: Level(name, np.array(list("xyz")[: of.shape[1]]), ["", "", ""], ["", "", ""], sp.csr_array(of))
+        for name, of in (("category", above), ("type", below))
+    }
+    catalogue = Catalogue(products, [""] * 4, levels, "category", {})
+    assert catalogue.first_above(levels["type"], levels["category"]).tolist() == [1, 0, -1]
+    assert catalogue.first_above(None, levels["category"]).tolist() == [0, 1, 1, 0]

@@ -79,3 +79,20 @@ def test_counts(rows, of):
             for node in range(NODES):
                 expected[user, node] += w * ((product, node) in of)
         np.testing.assert_allclose(log.counts(of_product, weights).toarray(), expected)
+
+
+def test_what_is_kept_for_few_users_stays_as_it_was(monkeypatch):
+    """Counted once without weights; who changes an answer in place changes their own."""
+    rows = [(user, product, user) for user in range(3) for product in range(PRODUCTS)]
+    log, of_product = make_log(rows).of_users(np.array([2, 0])), membership({(0, 0), (1, 1), (5, 1)})
+    first = log.counts(of_product)
+    first.data[:] = -1
+    made = []
+    monkeypatch.setattr(Log, "_lines", lambda *_: made.append(1))
+    np.testing.assert_array_equal(log.counts(of_product).toarray(), [[1, 2, 0], [1, 2, 0]])
+    assert not made
+    monkeypatch.undo()
+    weights = np.full(len(log), 2, dtype=np.float32)
+    np.testing.assert_array_equal(log.counts(of_product, weights).toarray(), [[2, 4, 0], [2, 4, 0]])
+    other = membership({(0, 2)})
+    np.testing.assert_array_equal(log.counts(other).toarray(), [[0, 0, 1], [0, 0, 1]])

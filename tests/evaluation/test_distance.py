@@ -18,7 +18,9 @@ from data.tables import Tables
 from evaluation.distance import NO_STEPS, distances, nodes_above
 from evaluation.evaluate import accuracy, by_distance
 from evaluation.ranking import Rankings
-from evaluation.report import ReportContent, group_table, render
+from evaluation.report import render
+from evaluation.report_content import ReportContent
+from evaluation.report_tables import group_table
 from evaluation.scorer import Problem
 
 CUTOFF, HORIZON = 10, 5

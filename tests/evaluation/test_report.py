@@ -9,8 +9,9 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from evaluation import report as module
-from evaluation.report import (
+from evaluation import report_charts as module
+from evaluation.report import render, write_report
+from evaluation.report_content import (
     Cost,
     Customer,
     DataFacts,
@@ -21,19 +22,9 @@ from evaluation.report import (
     TextTuning,
     ValidationPoint,
     Weight,
-    decimal,
-    duration,
-    group_table,
-    level_table,
-    many,
-    memory,
-    question,
-    render,
-    signed,
-    tuning_sentence,
-    verdict,
-    write_report,
 )
+from evaluation.report_tables import group_table, level_table
+from evaluation.report_words import decimal, duration, many, memory, question, signed, tuning_sentence, verdict
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "wbr", "col"}
 SECTIONS = ["predicted", "results", "training", "text", "activity", "popularity", "distance"]

@@ -6,9 +6,11 @@ import scipy.sparse as sp
 
 from data.splits import targets
 from evidence.candidates import CandidateEvidence
-from evidence.config import CandidateConfig, EvidenceConfig
+from evidence.config import CandidateConfig, EvidenceConfig, WithinConfig
 from evidence.cooccurrence import cosine_weights, ease_weights
 from evidence.interest import USERS_OF_LAMBDA
+from evidence.neighbours import Shoppers
+from evidence.within import WithinEvidence
 
 CUTOFF = 15
 WINDOWS = EvidenceConfig(horizon=6)
@@ -133,3 +135,24 @@ def test_nobody_is_moved_by_their_own_purchases(shop, level):
     assert all(np.isfinite(values).all() for values in found.values())
     alone, _ = ask(shop, level, users, candidates=some(5, users), neighbours=[1])
     assert (alone["neighbours_1"] < np.log1p(1)).all()
+
+
+def test_what_is_fitted_already_changes_nothing(shop, level):
+    """The cut-off's shoppers and the within evidence's EASE serve the candidates too."""
+    node = shop.catalogue.levels.get(level)
+    parent = shop.catalogue.interest.primary if node is None else np.zeros(len(node), dtype=np.int64)
+    within = WithinEvidence(shop, node, parent, CUTOFF, WINDOWS, WithinConfig())
+    shoppers = Shoppers(shop.log.before(CUTOFF), len(shop.catalogue.product_ids))
+    given = CandidateEvidence(shop, node, CUTOFF, WINDOWS, CandidateConfig(), shoppers, within.ease)
+    assert given._ease["log"] is within.ease[CandidateConfig().ease_regularisation]
+    history, candidates = shop.log.before(CUTOFF).of_users(USERS), some(given._of_product.shape[1])
+    np.testing.assert_array_equal(
+        given.of(history, USERS, candidates), fitted(shop, level).of(history, USERS, candidates)
+    )
+
+
+def test_weights_of_another_regularisation_are_not_taken(shop):
+    other = {700.0: np.zeros(1, dtype=np.float32)}
+    config = CandidateConfig(ease_regularisation=500.0)
+    found = CandidateEvidence(shop, shop.catalogue.levels["type"], CUTOFF, WINDOWS, config, None, other)
+    np.testing.assert_array_equal(found._ease["log"], fitted(shop, "type", ease_regularisation=500.0)._ease["log"])

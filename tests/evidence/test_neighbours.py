@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 
-from evidence.neighbours import UserProfiles, nearest
+from data.log import FEW
+from evidence.neighbours import Shoppers, UserProfiles, nearest
 
 X = np.array([[1, 1, 0, 0], [1, 0, 1, 0], [1, 1, 1, 0], [0, 1, 1, 1], [1, 1, 0, 1]], dtype=np.float32)
 NOBODY = np.array([-1])
@@ -44,3 +45,25 @@ def test_nearest_by_brute_force(k):
 
 def test_a_population_of_one_has_no_neighbours():
     assert nearest(np.zeros((1, 1), dtype=np.float32), 5).sum() == 0
+
+
+def test_a_handful_is_compared_once_and_others_anew(shop, monkeypatch):
+    log = shop.log.before(15)
+    shoppers, times = Shoppers(log, len(shop.catalogue.product_ids)), []
+    compare = UserProfiles.similarity
+    monkeypatch.setattr(UserProfiles, "similarity", lambda *given: times.append(1) or compare(*given))
+    user, other = np.array([3]), np.array([4])
+    histories = {rows.tobytes(): log.of_users(rows) for rows in (user, other)}
+    for rows in (user, user, other, user, NOBODY):
+        history = histories[other.tobytes() if rows is other else user.tobytes()]
+        fresh = Shoppers(log, len(shop.catalogue.product_ids)).similarity(history, rows)
+        times.pop()
+        np.testing.assert_array_equal(shoppers.similarity(history, rows), fresh)
+    assert len(times) == 4
+
+
+def test_what_many_are_like_is_not_kept(shop):
+    log, users = shop.log.before(15), np.arange(FEW + 1)
+    shoppers = Shoppers(log, len(shop.catalogue.product_ids))
+    history = log.of_users(users)
+    assert shoppers.similarity(history, users) is not shoppers.similarity(history, users)

@@ -34,9 +34,9 @@ def loads(run):
     counted = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(export.transformer, "load_run", lambda folder, store: counted.append(folder) or run)
-        export.transformer._loaded.cache_clear()
+        export.transformer._kept.cache_clear()
         yield counted
-    export.transformer._loaded.cache_clear()
+    export.transformer._kept.cache_clear()
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +79,25 @@ def test_frames_come_out(finished, loads, examples):
     frame = made.transform(examples[0])
     assert list(frame.columns) == made.get_feature_names_out().tolist()
     assert frame.index.equals(examples[0].index)
+
+
+def test_the_run_that_is_there_now_is_taken(loads, tmp_path, monkeypatch):
+    """Neither a relative path in another folder nor a run put in another's place gives the one loaded before."""
+    for place in ("a", "b"):
+        (tmp_path / place / "shop").mkdir(parents=True)
+        (tmp_path / place / "shop" / "model.safetensors").write_text("first")
+    monkeypatch.chdir(tmp_path / "a")
+    made = CrossAisleFeatures().fit("shop")
+    before = len(loads)
+    assert loads[-1] == tmp_path / "a" / "shop"
+    made.fit(tmp_path / "a" / "shop")
+    assert len(loads) == before
+    (tmp_path / "a" / "shop" / "model.safetensors").write_text("second")
+    made.fit("shop")
+    assert len(loads) == before + 1
+    monkeypatch.chdir(tmp_path / "b")
+    made.fit("shop")
+    assert loads[before:] == [tmp_path / "a" / "shop", tmp_path / "b" / "shop"]
 
 
 def test_other_levels_and_strangers(run, finished, loads, tmp_path):

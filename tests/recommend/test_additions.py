@@ -77,6 +77,17 @@ def test_one_after_another_is_as_together(recommender, loaded, additions):
     np.testing.assert_allclose(one["score"], two["score"], rtol=1e-4, atol=1e-4)
 
 
+def test_reasons_explain_the_score_that_is_shown(recommender, additions):
+    recommender.add_products(additions)
+    lists = recommender.products(list(recommender.user_ids), k=10_000)
+    shown = lists[lists["item_id"].isin(additions["product_id"])].drop_duplicates("item_id")
+    assert len(shown) == 2
+    for user, item, score in shown[["user_id", "item_id", "score"]].itertuples(index=False):
+        found = recommender.explain(user, item, with_paths=False)
+        np.testing.assert_allclose(found.steps["adds"].sum(), score, rtol=1e-5)
+        assert list(found.steps["item_id"])[-1] == item
+
+
 def test_purchases_of_them_count(recommender, additions):
     recommender.add_products(additions)
     user = recommender.user_ids[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -14,8 +15,9 @@ import cli
 from data.splits import unseen_categories
 from errors import InputError
 from kg import picture
+from kg.answer import Answer, GraphEdge, GraphNode, GraphPath
 from kg.config import StoreConfig
-from recommend import Recommender
+from recommend import Recommender, paths
 from recommend.attribution import Attribution, Purchases, shapley_weights
 from tests.recommend.test_benchmarks import benchmark
 
@@ -86,6 +88,8 @@ def test_reasons_of_a_category_agree_with_its_list_and_the_store(recommender, us
     assert len(found.paths) or "no path" in found.notes[0]
     names = set(found.purchases["name"])
     assert all(path[0] in names and path[-1] == found.category for path in found.paths["names"])
+    ids = set(found.purchases["category_id"])
+    assert all(path[0] in ids and path[-1] == found.category_id for path in found.paths["ids"])
     assert found.category in found.sentence
     picture.draw(found.graph, tmp_path / "reasons.svg")
     assert "customer" in (tmp_path / "reasons.svg").read_text()
@@ -98,6 +102,31 @@ def test_steps_of_a_product_add_up_to_its_score(recommender, user):
     np.testing.assert_allclose(found.steps["adds"].sum(), listed["score"][0], rtol=1e-4)
     assert list(found.steps["level"]) == ["category", "type", "product"]
     assert found.category_id == listed["category"][0]
+
+
+def path(*nodes):
+    """A path of categories, each an id and a name, as the query answers it: with names, weight, chance and lifts."""
+    found = [GraphNode(key, ("Category",), {"node_id": key, "name": name}) for key, name in nodes]
+    ends = pairwise(found)
+    edges = [GraphEdge(f"{a.id}-{b.id}", "BOUGHT_WITH", a.id, b.id, {"lift": 2.0}) for a, b in ends]
+    return ([name for _, name in nodes], 1.0, 0.5, [2.0] * len(edges), GraphPath(tuple(found), tuple(edges)))
+
+
+def test_categories_of_one_name_are_told_apart(recommender, user):
+    """Paths start and end at what was asked for, though others are called the same or have a name for an id."""
+    rows = [path(("1", "Tea"), ("2", "Tea")), path(("3", "1"), ("2", "Tea")), path(("1", "Tea"), ("4", "2"))]
+    answer = paths.of_ids(Answer((*paths.COLUMNS, "path"), rows), "2", ["1"])
+    assert list(paths.table(answer)["ids"]) == [["1", "2"]]
+    purchases = pd.DataFrame({"category_id": ["1", "5"], "name": ["Tea", "Tea"], "change": [0.5, 0.2]})
+    graph = paths.network(answer, "ann", purchases, "2", "Tea")
+    assert len(graph) == 4
+    assert sorted(data["type"] for *_, data in graph.edges(data=True)) == ["BOUGHT", "BOUGHT", "BOUGHT_WITH", "COUNTS"]
+    assert ("Category 5", "2") in {(a, b) for a, b, data in graph.edges(data=True) if data["type"] == "COUNTS"}
+    reasons = recommender.explain(recommender.user_ids[user], first(recommender, user), with_paths=False)
+    table = paths.table(answer)
+    tied, other = (replace(reasons, paths=table, purchases=purchases.iloc[[at]]) for at in (0, 1))
+    assert "customers of Tea buy from Tea 2.0 times" in tied.sentence
+    assert "customers of" not in other.sentence
 
 
 def test_without_a_store_paths_are_left_out_and_told(recommender, user, monkeypatch):

@@ -9,8 +9,9 @@ import scipy.sparse as sp
 
 import cli
 from errors import InputError
-from recommend import Filters, Recommender
+from recommend import Filters, Recommender, query_commands
 from recommend.search import Blend, widened
+from training.queries import Tuned
 
 PLAIN = {"interest": 0, "graph": 0, "own": 0, "diversity": 0}
 
@@ -165,6 +166,30 @@ def test_tuned_queries_are_searched_by(command, finished, recommender, tmp_path)
     assert code == 0, said
     assert len(pd.read_csv("found.csv")) == 4
     assert (tmp_path / "tuned" / "texts").is_dir()
+
+
+def test_tuned_queries_are_there_whole_or_not_at_all(monkeypatch, tmp_path, capsys):
+    """A disk that fills up before the last file leaves no folder that looks finished."""
+
+    def full(*_):
+        raise InputError("cannot write it: No space left on device", where="categories.csv", remedy="Name another.")
+
+    report = pd.DataFrame({"category": ["tea", "all"], "queries": [1, 2]})
+    fakes = {
+        "tune": lambda *_: Tuned(None, [0.1], 0, 1.0),
+        "TextEncoder": lambda _: None,
+        "judged": lambda *_: query_commands.Judged({"ndcg@10": 0.1}, report),
+        "save_queries": lambda folder, *_: (folder / "queries.json").write_text("{}"),
+    }
+    for name, fake in fakes.items():
+        monkeypatch.setattr(query_commands, name, fake)
+    monkeypatch.setattr(query_commands.output, "save", full)
+    monkeypatch.chdir(tmp_path)
+    pd.DataFrame({"product_id": list("abcdef"), "text": list("uvwxyz")}).to_csv("products.csv", index=False)
+    pd.DataFrame({"query": list("123456"), "product_id": list("abcdef")}).to_csv("pairs.csv", index=False)
+    assert cli.main(["tune-queries", "pairs.csv", "--products", "products.csv", "--to", "tuned"]) == 2
+    assert "No space left" in capsys.readouterr().err
+    assert {path.name for path in tmp_path.iterdir()} == {"products.csv", "pairs.csv"}
 
 
 def test_a_table_in_the_terminal(command, finished, recommender):

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from rich.console import Console
 
 import cli
-from data.log import Log
 from errors import InputError
 from recommend import Recommender
 from recommend.strength import FILE, METHODS, Isotonic, Known, Logistic, Strength, fit, outcomes
+from tests.futures import another_future, without_future
 from tests.recommend.test_benchmarks import benchmark
+from training import build
+from training.cutoffs import Chain
 from training.loaded import load_chosen
+from training.scorer import CrossAisleScorer
 
 
 @pytest.fixture(scope="module")
@@ -56,19 +57,25 @@ def test_pairs_are_candidates_and_what_came(seen, chosen):
     assert len(seen.user) == (before[np.unique(seen.user)] == 0).sum()
 
 
-def test_nothing_from_the_test_window_is_looked_at(chosen, seen, strength):
-    protocol, log = chosen.config.protocol, chosen.dataset.log
-    kept = log.time < protocol.test_cutoff
-    names = ("user", "product", "time", "quantity", "value", "basket", "store")
-    shorter = Log(**{name: getattr(log, name)[kept] for name in names}, n_users=log.n_users)
-    scorer = chosen.scorer
-    whole = scorer.cutoff.dataset
-    try:
-        scorer.cutoff.dataset = replace(whole, log=shorter)
-        again = fit(outcomes(scorer, protocol.horizon), protocol.horizon, protocol.validation_cutoff)
-    finally:
-        scorer.cutoff.dataset = whole
-    assert again == strength
+def refitted(chosen, dataset):
+    """The fit with all evidence counted anew on other data; the weights are the run's."""
+    protocol, scorer = chosen.config.protocol, chosen.scorer
+    time = protocol.validation_cutoff
+    cutoff = build.cutoff(chosen.config, dataset, Chain.of(dataset), time, scorer.cutoff.graph)
+    found = outcomes(CrossAisleScorer(scorer.module, cutoff), protocol.horizon)
+    return fit(found, protocol.horizon, time)
+
+
+def test_nothing_from_the_test_window_is_looked_at(chosen, strength):
+    """Another test window, or none, changes nothing; another validation window does."""
+    protocol = chosen.config.protocol
+    end = protocol.validation_cutoff + protocol.horizon
+    assert end <= protocol.test_cutoff
+    for change in (another_future, without_future):
+        other = change(chosen.dataset, end)
+        assert other.fingerprint != chosen.dataset.fingerprint
+        assert refitted(chosen, other) == strength
+    assert refitted(chosen, another_future(chosen.dataset, protocol.validation_cutoff)) != strength
 
 
 def test_maps_are_those_of_the_library_and_rise():

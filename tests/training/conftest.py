@@ -6,7 +6,6 @@ import copy
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
 import pytest
 
 from data.config import DataConfig, SyntheticConfig
@@ -15,6 +14,7 @@ from data.splits import ProtocolConfig
 from encoders.text_config import TextConfig
 from fusion.config import ModelConfig, RerankConfig
 from kg.config import CoPurchaseConfig, StoreConfig
+from tests.futures import another_future
 from training import build
 from training.config import OptimiserConfig, TrainConfig
 from training.cutoffs import Chain
@@ -77,20 +77,6 @@ def run(tmp_path_factory):
     plan, bank = job.encode_texts(dataset)
     trained, cutoff = job.train(dataset, graphs, plan, bank)
     return Run(config, dataset, job, raw, graphs, plan, bank, trained, cutoff)
-
-
-def another_future(dataset, cutoff, seed=0):
-    """Who buys what at or after the cut-off is drawn anew; what is before it stays as it is."""
-    rng = np.random.default_rng(seed)
-    rows = dataset.tables.interactions.copy()
-    later = (rows["time"] >= cutoff).to_numpy()
-    n = int(later.sum())
-    rows.loc[later, "user_id"] = rng.choice(dataset.user_ids, n)
-    rows.loc[later, "product_id"] = rng.choice(dataset.catalogue.product_ids, n)
-    rows.loc[later, "quantity"] = rng.integers(1, 50, n).astype(float)
-    rows.loc[later, "value"] = rng.random(n) * 1000
-    rows.loc[later, "store_id"] = "opened later"
-    return Dataset.from_tables(replace(dataset.tables, interactions=rows))
 
 
 @pytest.fixture(scope="session")

@@ -11,11 +11,12 @@ from optuna.trial import TrialState
 from data.windows import validation_windows
 from errors import InputError
 from train import build_parser, parse
+from training import study_files
 from training.build import fit_scales
 from training.series import settings_of
 from training.study import Study, _finish
 from training.study_space import SPACES, read_space
-from training.study_trial import STEPS, Material, _Report, before_test
+from training.study_trial import STEPS, Clock, Material, _Report, before_test
 
 SPACE = {
     "optimiser.lr": {"low": 1e-3, "high": 1e-2, "log": True},
@@ -146,9 +147,10 @@ def trained(study, figures):
     """A trial that reports these figures by window and epoch; whether it was ended early, and after which step."""
     trial = study.trials.ask()
     before: list[float] = []
+    clock = Clock(trial)
     try:
         for window, of in enumerate(figures):
-            report = _Report(trial, window, before)
+            report = _Report(trial, window, before, clock)
             for epoch, value in enumerate(of):
                 report(epoch, value)
             before.append(max(of))
@@ -177,12 +179,26 @@ def test_a_trial_that_lags_behind_is_ended_in_the_window_where_it_does(tmp_path,
 def test_an_epoch_that_is_judged_again_counts_once(tmp_path, settings):
     study = study_of(tmp_path, settings, "again")
     trial = study.trials.ask()
-    _Report(trial, 0, [])(0, 0.2)
+    _Report(trial, 0, [], Clock(trial))(0, 0.2)
     resumed = optuna.Trial(study.trials, trial._trial_id)
-    report = _Report(resumed, 0, [])
+    report = _Report(resumed, 0, [], Clock(resumed))
     report(0, 0.2)
     report(1, 0.1)
     assert study.trials.get_trials()[trial.number].intermediate_values == {0: 0.2, 1: 0.2}
+
+
+def test_a_pause_is_no_time_of_a_trial(tmp_path, settings, monkeypatch):
+    """Begun at 100 s, killed after an epoch; gone on with at 1000 s, stopped by Ctrl-C, and again at 2000 s."""
+    moments = iter([100.0, 103.0, 1000.0, 1004.0, 2000.0, 2005.0])
+    monkeypatch.setattr("training.study_trial.perf_counter", lambda: next(moments))
+    study = study_of(tmp_path, settings, "paused")
+    trial = study.trials.ask()
+    study.space.suggest(trial)
+    _Report(trial, 0, [], Clock(trial))(0, 0.2)
+    for _ in range(2):
+        Clock(optuna.Trial(study.trials, trial._trial_id)).note()
+    study.trials.tell(trial.number, 0.2)
+    assert study_files._trial(study, study.trials.get_trials()[0])["seconds"] == 12
 
 
 # -- no leak -------------------------------------------------------------------------------------------------

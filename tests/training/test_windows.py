@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import fields, replace
+from dataclasses import fields
 
 import numpy as np
 import pytest
 
 from data.config import DataConfig, SyntheticConfig
-from data.dataset import Dataset
 from data.load import load
 from data.splits import ProtocolConfig, targets
 from data.windows import windows
@@ -16,6 +15,7 @@ from evaluation.baselines import Ease, Popularity
 from evaluation.scorer import Problem
 from evidence.config import EvidenceConfig
 from evidence.interest import InterestEvidence
+from tests.futures import another_future
 from training.run import levels_of
 from training.windows import _keep_or_empty
 
@@ -27,15 +27,6 @@ WINDOWS = PROTOCOL.test_cutoffs
 def dataset():
     sizes = SyntheticConfig(products=96, users=60, departments=4, categories=24, types_per_category=2)
     return load(DataConfig(source="synthetic", synthetic=sizes))
-
-
-def another_future(dataset, cutoff):
-    """Who buys what at or after the cut-off is drawn anew."""
-    rng, rows = np.random.default_rng(0), dataset.tables.interactions.copy()
-    later = (rows["time"] >= cutoff).to_numpy()
-    rows.loc[later, "user_id"] = rng.choice(dataset.user_ids, int(later.sum()))
-    rows.loc[later, "product_id"] = rng.choice(dataset.catalogue.product_ids, int(later.sum()))
-    return Dataset.from_tables(replace(dataset.tables, interactions=rows))
 
 
 @pytest.fixture(scope="module", params=range(len(WINDOWS)), ids=lambda at: str(WINDOWS[at]))
