@@ -48,6 +48,7 @@ from evaluation.scorer import FloatArray, IntArray, Problem, Scorer
 from evaluation.summary_page import markdown_table
 from evaluation.tuning import tune
 from files import atomic
+from train import explained
 from training.initial import Source
 from training.loaded import LoadedRun, load_run, read_config
 from training.run import levels_of
@@ -361,11 +362,17 @@ def main(arguments: list[str] | None = None) -> int:
     """
     warnings.filterwarnings("ignore", category=FutureWarning)
     given = build_arguments().parse_args(arguments)
+    return explained(lambda: begun(given), "--help lists all options.")
+
+
+def begun(given: argparse.Namespace) -> int:
+    """Run the command; after Ctrl-C tell that it can go on.
+
+    Returns:
+        0, or 130 after Ctrl-C.
+    """
     try:
         run(complete(given), given.out or Path("runs") / ("transfer-quick" if given.quick else "transfer"))
-    except InputError as error:
-        print(error, file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         say("interrupted", "the same command goes on where this one was")
         return 130

@@ -48,6 +48,7 @@ MISSING = {
     "search": ["{}", "--to", "{}"],
     "shops": ["--amazon", "{}"],
     "steps": ["--run", "{}"],
+    "transfer": ["{}", "--amazon", "{}"],
 }
 
 
