@@ -188,7 +188,12 @@ def _cost(plan: Plan) -> list[str]:
         peak = max(step["peak_mb"] for step in steps) * 2**20
         seconds = sum(step["seconds"] for step in steps)
         rows.append([str(folder.relative_to(plan.out)), duration(seconds), memory(peak), f"{facts['cores']}"])
-    return ["## What the runs cost", markdown_table(["run", "wall time", "peak memory", "cores"], rows)] if rows else []
+    told = "Wall times are the machine's as it was: what else ran on it, and pauses, are in them."
+    return (
+        ["## What the runs cost", told, markdown_table(["run", "wall time", "peak memory", "cores"], rows)]
+        if rows
+        else []
+    )
 
 
 def _environments(plan: Plan) -> list[tuple[Path, dict[str, Any]]]:
