@@ -1,6 +1,7 @@
 """What completes a set: products hidden from real baskets, and items hidden from bundles that people put together.
 
     python benchmarks/bundles.py run RUN              baskets from the run's test cut-off on
+    python benchmarks/bundles.py season RUN           baskets of other users, with and without their time of year
     python benchmarks/bundles.py data DATA --to FOLDER   bundles of clothing, leave one out
 
 run: from one basket of each user with three or more products, a product is hidden that is the only one of its category
@@ -9,6 +10,10 @@ cut-off, weights are learnt from the last horizon before it on evidence counted 
 of the prior, EASE's λ, the shrinkage of the cosines) is chosen on the horizon before the test cut-off, with evidence
 and weights from before that. The learnt vectors are the run's, whose final fit saw that horizon: on validation they
 flatter themselves, on test they do not.
+
+season: users are split. Evidence is counted on the baskets of half of them, of all times, weights are learnt from a
+quarter's, the last quarter's are asked about. A year's data have no earlier year: what is told of a season is told by
+other users in the same one, which is the most that an earlier year could tell. Learnt vectors are left out.
 
 data: the public bundle data of clothing (see benchmarks/search.py), split by bundle or --by_session; an item is
 hidden from each bundle of validation and test, all items are ranked; evidence: training bundles; weights: half of
@@ -23,7 +28,7 @@ import argparse
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -47,8 +52,9 @@ from evidence.histories import row_shares
 from kg.config import StoreConfig
 from recommend import Recommender
 from recommend.baskets import Baskets, Questions, questions
-from recommend.bundles import LATE, LEARNT_FROM, goods_of
-from recommend.sets import Goods, SetEvidence, Texts, fit, taken
+from recommend.bundles import LATE, LEARNT_FROM, goods_of, in_seasons
+from recommend.seasons import YEAR
+from recommend.sets import Asked, Goods, SetEvidence, Texts, fit, taken
 from train import explained
 
 FIGURES = ("hit@10", "hit@50", "ndcg@10")
@@ -153,7 +159,7 @@ def from_bundles(held: sp.csr_array, seed: int) -> Questions:
     entries = sp.coo_array(held)
     kept = entries.col != hidden[entries.row]
     rest = sp.csr_array((entries.data[kept], (entries.row[kept], entries.col[kept])), shape=held.shape)
-    return Questions(rest, hidden, np.arange(held.shape[0]))
+    return Questions(rest, hidden, np.arange(held.shape[0]), np.zeros(held.shape[0], dtype=np.int64))
 
 
 # -- models --------------------------------------------------------------------------------------------------
@@ -214,13 +220,13 @@ def by_weights(moment: Moment, kept: IntArray, weights: FloatArray | sp.csr_arra
 def set_model(task: Task, moment: Moment, prior: float, without: tuple[str, ...] = ()) -> Score:
     """Ours (`recommend.sets`)."""
     before = SetEvidence(task.goods, moment.first, moment.first_late, prior, without)
-    model = fit(before, moment.learnt.sets, moment.learnt.hidden, task.apart)
+    model = fit([Asked(before, moment.learnt.sets, moment.learnt.hidden)], task.apart)
     return model.at(SetEvidence(task.goods, moment.held, moment.late, prior, without)).scores
 
 
 def models(task: Task) -> dict[str, dict[str, Callable[[Moment], Score]]]:
     """By name: what there is to choose from, by setting."""
-    graph = ("with_type", "with_category", "learnt")
+    graph = ("with_type", "with_category", "ease_type", "ease_category", "learnt")
     text = tuple(f"text_{name}" for name in task.goods.texts)
     parts: dict[str, tuple[str, ...]] = {OURS: (), "without graph": graph, "without text": text}
     parts |= {"without trend": ("lately",)} if task.test.late is not None else {}
@@ -240,16 +246,21 @@ def models(task: Task) -> dict[str, dict[str, Callable[[Moment], Score]]]:
 # -- the comparison ------------------------------------------------------------------------------------------
 
 
-def ranks(task: Task, asked: Questions, score: Score) -> IntArray:
-    """Number of candidates before what was hidden, ties counted half, shape (n,)."""
+def ranks(groups: IntArray | None, asked: Questions, score: Score) -> IntArray:
+    """Number of candidates before what was hidden, ties counted half, shape (n,).
+
+    Args:
+        groups: group of each product, of which a completion brings a new one, shape (products,); None: any product.
+        asked: the questions.
+        score: of all products.
+    """
     found = []
     for at in range(0, len(asked.hidden), BATCH):
         sets, hidden = sp.csr_array(asked.sets[at : at + BATCH]), asked.hidden[at : at + BATCH]
         scores = score(sets).copy()
         entries = sp.coo_array(sets)
         scores[entries.row, entries.col] = -np.inf
-        if task.apart is not None:
-            groups = task.goods.groups[task.apart]
+        if groups is not None:
             scores[:, groups < 0] = -np.inf
             for row in range(len(hidden)):
                 scores[row, taken(groups, sets, row)] = -np.inf
@@ -267,31 +278,111 @@ def figures(place: IntArray) -> pd.DataFrame:
 def measure(task: Task) -> dict[str, tuple[str, float, pd.DataFrame]]:
     """By model: what was chosen on validation, NDCG@10 there, and the figures of each test question."""
     found: dict[str, tuple[str, float, pd.DataFrame]] = {}
+    groups = None if task.apart is None else task.goods.groups[task.apart]
+
+    def of(moment: Moment, setting: Callable[[Moment], Score]) -> pd.DataFrame:
+        return figures(ranks(groups, moment.asked, setting(moment)))
+
     for name, settings in track(list(models(task).items()), "models"):
         # A variant keeps what was chosen for the whole.
         asked = [found[OURS][0]] if name.startswith("without") else list(settings)
         tried = {
-            some: float(figures(ranks(task, task.validation.asked, settings[some](task.validation)))["ndcg@10"].mean())
+            some: float(
+                figures(ranks(groups, task.validation.asked, settings[some](task.validation)))["ndcg@10"].mean()
+            )
             for some in asked
         }
         best = max(tried, key=lambda setting: tried[setting])
-        test = figures(ranks(task, task.test.asked, settings[best](task.test)))
+        test = figures(ranks(groups, task.test.asked, settings[best](task.test)))
         found[name] = (best, tried[best], test)
     return found
 
 
 def show(task: Task, found: dict[str, tuple[str, float, pd.DataFrame]], terminal: Console) -> None:
     """Print the figures and the paired differences."""
-    sizes = f"{len(task.test.asked.hidden):,} hidden products of {len(task.goods):,}"
-    table = Table("model", "chosen on validation", title=sizes)
+    table = Table("model", "chosen on validation", title=_sizes(task.test.asked, task.goods))
     for head in ("val. NDCG@10", *FIGURES, f"{OURS} minus it, NDCG@10 (95%)"):
         table.add_column(head, justify="right")
-    ours = found[OURS][2]
     for name, (setting, validation, test) in found.items():
-        cells = [f"{one.mean:.4f} ({one.low:.4f}–{one.high:.4f})" for one in bootstrap(test[[*FIGURES]].to_numpy())]
-        (gain,) = bootstrap((ours["ndcg@10"] - test["ndcg@10"]).to_numpy())
-        cells.append("" if name == OURS else f"{gain.mean:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})")
-        table.add_row(name, setting, f"{validation:.4f}", *cells)
+        table.add_row(name, setting, f"{validation:.4f}", *_cells(test, None if name == OURS else found[OURS][2]))
+    terminal.print(table)
+
+
+def _sizes(asked: Questions, goods: Goods) -> str:
+    return f"{len(asked.hidden):,} hidden products of {len(goods):,}"
+
+
+def _cells(of_questions: pd.DataFrame, ours: pd.DataFrame | None) -> list[str]:
+    """Means with intervals; by how much ours leads, where it is another model."""
+    found = bootstrap(of_questions[[*FIGURES]].to_numpy())
+    cells = [f"{one.mean:.4f} ({one.low:.4f}–{one.high:.4f})" for one in found]
+    if ours is None:
+        return [*cells, ""]
+    (gain,) = bootstrap((ours["ndcg@10"] - of_questions["ndcg@10"]).to_numpy())
+    return [*cells, f"{gain.mean:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})"]
+
+
+# -- seasons -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Year:
+    """Baskets of other users at all times of a year.
+
+    Attributes:
+        goods: the products.
+        unit: what a period is.
+        apart: group of which completions bring a new one.
+        known: baskets of half of the users, on which evidence is counted.
+        learnt: questions of a quarter of the users, from which weights are learnt.
+        asked: questions of the other quarter.
+    """
+
+    goods: Goods
+    unit: str
+    apart: str
+    known: Baskets
+    learnt: Questions
+    asked: Questions
+
+    @classmethod
+    def of(cls, recommender: Recommender, most: int = MOST) -> Year:
+        """All purchases of a run's data; the learnt vectors, which have seen many of them, are left out."""
+        dataset = recommender.dataset
+        goods = goods_of(recommender.run, recommender.aspects("product").vectors)
+        goods = Goods(goods.groups, goods.texts)
+        baskets, apart = Baskets.of(dataset.log, len(goods)), dataset.catalogue.interest_level
+        part = np.random.default_rng(0).permutation(dataset.log.n_users)[baskets.users] % 4
+        learnt = questions(baskets.where(part == 2), LEARNT_FROM, goods.groups[apart], 1)
+        asked = questions(baskets.where(part == 3), most, goods.groups[apart], 2)
+        return cls(goods, dataset.tables.time_unit, apart, baskets.where(part < 2), learnt, asked)
+
+    def measure(self, away: int | None) -> pd.DataFrame:
+        """Figures of each question, by time.
+
+        Args:
+            away: told is the time of year so many periods after a question's own; None: none is told.
+        """
+        without = ("lately",) if away is None else ()
+        model = fit(in_seasons(self.known, self.learnt, self.goods, self.unit, without), self.apart)
+        moved = replace(self.asked, times=self.asked.times + (away or 0))
+        found = []
+        for part in in_seasons(self.known, moved, self.goods, self.unit, without):
+            some = Questions(part.sets, part.hidden, part.hidden, part.hidden)
+            found.append(figures(ranks(self.goods.groups[self.apart], some, model.at(part.evidence).scores)))
+        return pd.concat(found, ignore_index=True)
+
+
+def show_seasons(year: Year, terminal: Console) -> None:
+    """Print what it is worth to know the time of year."""
+    half = round(YEAR[year.unit] / 2)
+    models = {"season told": 0, "none told": None, "half a year off": half}
+    found = {name: year.measure(away) for name, away in track(list(models.items()), "models")}
+    table = Table("model", title=_sizes(year.asked, year.goods))
+    for head in (*FIGURES, "season told minus it, NDCG@10 (95%)"):
+        table.add_column(head, justify="right")
+    for name, test in found.items():
+        table.add_row(name, *_cells(test, None if name == "season told" else found["season told"]))
     terminal.print(table)
 
 
@@ -300,10 +391,12 @@ def build_arguments() -> argparse.ArgumentParser:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("benchmarks/bundles.py", description=__doc__, formatter_class=form)
     kinds = parser.add_subparsers(dest="kind", required=True)
-    run = kinds.add_parser("run", help="baskets of a run's data")
-    run.add_argument("run", type=Path, help="folder of a finished run")
-    run.add_argument("--store", type=Path, help="folder of the graph store; default: the run's")
-    run.add_argument("--most", type=int, default=MOST, help="hidden products at most")
+    of_run = argparse.ArgumentParser(add_help=False)
+    of_run.add_argument("run", type=Path, help="folder of a finished run")
+    of_run.add_argument("--store", type=Path, help="folder of the graph store; default: the run's")
+    of_run.add_argument("--most", type=int, default=MOST, help="hidden products at most")
+    kinds.add_parser("run", help="baskets of a run's data", parents=[of_run])
+    kinds.add_parser("season", help="what the time of year is worth", parents=[of_run])
     data = kinds.add_parser("data", help="bundles of clothing")
     data.add_argument("data", type=Path, help="their folder")
     data.add_argument("--by_session", action="store_true", help="split sessions, not bundles")
@@ -323,12 +416,16 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(given: argparse.Namespace) -> int:
-    if given.kind == "run":
-        store = StoreConfig(home=given.store) if given.store else None
-        task = of_run(Recommender.load(given.run, store), given.most)
-    else:
+    terminal = Console(highlight=False, width=None if sys.stdout.isatty() else 180)
+    if given.kind == "data":
         task = of_clothing(given.data, given.to, given.by_session)
-    show(task, measure(task), Console(highlight=False, width=None if sys.stdout.isatty() else 180))
+    else:
+        recommender = Recommender.load(given.run, StoreConfig(home=given.store) if given.store else None)
+        if given.kind == "season":
+            show_seasons(Year.of(recommender, given.most), terminal)
+            return 0
+        task = of_run(recommender, given.most)
+    show(task, measure(task), terminal)
     return 0
 
 

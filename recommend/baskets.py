@@ -11,6 +11,7 @@ import scipy.sparse as sp
 from data.log import Log
 
 IntArray = npt.NDArray[np.int64]
+Mask = npt.NDArray[np.bool_]
 FEWEST = 3
 
 
@@ -21,10 +22,12 @@ class Baskets:
     Attributes:
         held: 1 where a basket holds a product, CSR of shape (baskets, products), float32.
         users: who bought each, shape (baskets,).
+        times: period of each, shape (baskets,).
     """
 
     held: sp.csr_array
     users: IntArray
+    times: IntArray
 
     @classmethod
     def of(cls, log: Log, n_products: int) -> Baskets:
@@ -34,7 +37,11 @@ class Baskets:
         held = sp.csr_array((ones, (codes, log.product)), shape=(len(first), n_products))
         held.sum_duplicates()
         held.data[:] = 1
-        return cls(held, log.user[first].astype(np.int64))
+        return cls(held, log.user[first].astype(np.int64), log.time[first].astype(np.int64))
+
+    def where(self, kept: Mask) -> Baskets:
+        """Those that are kept, shape (baskets,)."""
+        return Baskets(sp.csr_array(self.held[kept]), self.users[kept], self.times[kept])
 
 
 @dataclass(frozen=True)
@@ -45,11 +52,17 @@ class Questions:
         sets: what is left, CSR of shape (n, products), binary.
         hidden: what was taken out, shape (n,).
         users: whose they are, shape (n,).
+        times: period of each, shape (n,).
     """
 
     sets: sp.csr_array
     hidden: IntArray
     users: IntArray
+    times: IntArray
+
+    def where(self, kept: Mask) -> Questions:
+        """Those that are kept, shape (n,)."""
+        return Questions(sp.csr_array(self.sets[kept]), self.hidden[kept], self.users[kept], self.times[kept])
 
 
 def questions(baskets: Baskets, most: int, groups: IntArray | None = None, seed: int = 0) -> Questions:
@@ -74,7 +87,7 @@ def questions(baskets: Baskets, most: int, groups: IntArray | None = None, seed:
         if len(rows) == most:
             break
     taken = np.array(hidden, dtype=np.int64)
-    return Questions(_without(sp.csr_array(baskets.held[rows]), taken), taken, baskets.users[rows])
+    return Questions(_without(sp.csr_array(baskets.held[rows]), taken), taken, baskets.users[rows], baskets.times[rows])
 
 
 def _removable(held: npt.NDArray[np.int32], groups: IntArray | None) -> npt.NDArray[np.int32]:

@@ -24,7 +24,8 @@ def bundle(given: Namespace) -> pd.DataFrame:
     basket = [name.strip() for name in given.basket.split(",") if name.strip()] or None
     anchors = given.anchor or None
     beginnings(anchors, basket)
-    wish, wanted = BundleWish(given.size, given.budget, given.per, given.variety, given.popularity), filters_of(given)
+    wanted = filters_of(given)
+    wish = BundleWish(given.size, given.budget, given.per, given.variety, given.popularity, given.season)
     recommender = Recommender.load(given.run, None if given.store == StoreConfig() else given.store)
     found = recommender.bundle(
         anchors,
@@ -34,6 +35,7 @@ def bundle(given: Namespace) -> pd.DataFrame:
         per=wish.per,
         variety=wish.variety,
         popularity=wish.popularity,
+        season=wish.season,
         filters=wanted,
     )
     tell_problems(recommender.problems, given.out)

@@ -19,5 +19,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--per", default="", help="one product of each category (default), type, or none: no limit")
     parser.add_argument("--variety", type=float, default=0.2, help="0 to 1, of the products in a bundle")
     parser.add_argument("--popularity", type=float, default=1.0, help="0 to 1: how much what is in many baskets counts")
+    told = "a period of the data (a week of Complete Journey): the bundle is for its time of year"
+    parser.add_argument("--season", type=int | None, default=None, help=told)
     parser.add_argument("--out", type=Path | None, default=None, help=".csv, .json or .parquet; default: the terminal")
     add_filters(parser, owned=None)

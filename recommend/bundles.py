@@ -19,9 +19,10 @@ from data.rejects import Rejects
 from errors import InputError
 from evaluation.ranking import tie_order, top_k
 from kg.schema import level_labels
-from recommend.baskets import Baskets, questions
+from recommend.baskets import Baskets, Questions, questions
 from recommend.filters import Filters, unit_prices
-from recommend.sets import Goods, SetEvidence, SetModel, Texts, fit, taken
+from recommend.seasons import around
+from recommend.sets import Asked, Goods, SetEvidence, SetModel, Texts, fit, taken
 from training.loaded import LoadedRun
 
 FloatArray = npt.NDArray[np.float32]
@@ -49,6 +50,8 @@ class BundleWish:
             (MMR, Carbonell and Goldstein 1998), by the fusion's vectors.
         popularity: 0 … 1, how much of the weight of what is popular counts: 1 completes real baskets best, less
             brings what goes with these products rather than what is in most baskets.
+        season: a period of the data; what was bought around its time of year, in any year before the cut-off, counts
+            in place of what was bought lately. None: lately.
     """
 
     size: int = 4
@@ -56,6 +59,7 @@ class BundleWish:
     per: str = ""
     variety: float = VARIETY
     popularity: float = 1.0
+    season: int | None = None
 
     def __post_init__(self) -> None:
         if self.size < 2:
@@ -108,12 +112,74 @@ def learnt_before(
         InputError: no basket of the window can be learnt from.
     """
     window = Baskets.of(log.between(cutoff - horizon, cutoff), len(goods))
-    asked = questions(window, LEARNT_FROM, goods.groups[apart], seed)
-    if not len(asked.hidden):
+    asked = _asked(window, goods, apart, seed)
+    known = evidence_before(goods, log, cutoff - horizon, without)
+    return fit([Asked(known, asked.sets, asked.hidden)], apart, seed).at(evidence_before(goods, log, cutoff, without))
+
+
+def _asked(baskets: Baskets, goods: Goods, apart: str, seed: int) -> Questions:
+    """What the weights are learnt from.
+
+    Raises:
+        InputError: no basket can be asked about.
+    """
+    found = questions(baskets, LEARNT_FROM, goods.groups[apart], seed)
+    if not len(found.hidden):
         remedy = "Bundles need baskets with three or more products; see `basket_id`."
         raise InputError("no basket has three products", where="bundle", remedy=remedy)
-    model = fit(evidence_before(goods, log, cutoff - horizon, without), asked.sets, asked.hidden, apart, seed)
-    return model.at(evidence_before(goods, log, cutoff, without))
+    return found
+
+
+def in_seasons(known: Baskets, asked: Questions, goods: Goods, unit: str, without: Sequence[str] = ()) -> list[Asked]:
+    """Questions, each with what was bought around its time of year.
+
+    Args:
+        known: baskets that the evidence is counted on: of other users than those who are asked about.
+        asked: at any time.
+        goods: the products.
+        unit: what a period is.
+        without: names of evidence to leave out.
+    """
+    plain = SetEvidence(goods, known.held, known.held[:0], without=without)
+    found = []
+    for time in np.unique(asked.times):
+        some = asked.where(asked.times == time)
+        season = plain.seasonal(known.held[around(known.times, int(time), unit)])
+        found.append(Asked(season, some.sets, some.hidden))
+    return found
+
+
+def learnt_in_seasons(
+    goods: Goods, baskets: Baskets, season: int, unit: str, apart: str, without: Sequence[str] = (), seed: int = 0
+) -> SetModel:
+    """Weights from the baskets of half of the users, at their times of year, on evidence of the others.
+
+    A year's log has no earlier year to learn from, so one half of the users tells what the other's season brings.
+
+    Args:
+        goods: the products.
+        baskets: all that are known.
+        season: a period, at whose time of year the model is to complete sets.
+        unit: what a period is.
+        apart: group of which what was taken out is the only one in its basket.
+        without: names of evidence to leave out.
+        seed: of halves and draws.
+
+    Raises:
+        InputError: nothing was bought around that time of year, or no basket can be learnt from.
+    """
+    near = around(baskets.times, season, unit)
+    if not near.any():
+        first, last = baskets.times.min(), baskets.times.max()
+        remedy = f"Give a period of a time of year that lies in them: they go from {unit} {first} to {last}."
+        raise InputError(
+            f"the purchases know nothing of the time of year of {unit} {season}", where="season", remedy=remedy
+        )
+    half = np.random.default_rng(seed).permutation(int(baskets.users.max()) + 1)[baskets.users] % 2 == 0
+    asked = _asked(baskets.where(~half), goods, apart, seed)
+    model = fit(in_seasons(baskets.where(half), asked, goods, unit, without), apart, seed)
+    whole = SetEvidence(goods, baskets.held, baskets.held[:0], without=without)
+    return model.at(whole.seasonal(baskets.held[near]))
 
 
 class Bundler:
@@ -128,13 +194,27 @@ class Bundler:
     def __init__(self, run: LoadedRun, history: Log, vectors: FloatArray) -> None:
         self.run, self.history = run, history
         self.goods = goods_of(run, vectors)
+        self._models: dict[int | None, SetModel] = {}
 
-    @cached_property
-    def model(self) -> SetModel:
-        """What completes a set, learnt when first asked for."""
-        horizon = self.run.config.protocol.horizon
-        interest = self.run.dataset.catalogue.interest_level
-        return learnt_before(self.goods, self.history, self.run.scorer.cutoff.time, horizon, interest)
+    def model(self, season: int | None = None) -> SetModel:
+        """What completes a set, learnt when first asked for.
+
+        Args:
+            season: a period, at whose time of year; None: after the cut-off.
+
+        Raises:
+            InputError: nothing was bought around that time of year, or no basket can be learnt from.
+        """
+        if season not in self._models:
+            dataset, time = self.run.dataset, self.run.scorer.cutoff.time
+            apart = dataset.catalogue.interest_level
+            if season is None:
+                found = learnt_before(self.goods, self.history, time, self.run.config.protocol.horizon, apart)
+            else:
+                known = Baskets.of(self.history.before(time), len(self.goods))
+                found = learnt_in_seasons(self.goods, known, season, dataset.tables.time_unit, apart)
+            self._models[season] = found
+        return self._models[season]
 
     @cached_property
     def prices(self) -> Prices:
@@ -264,7 +344,7 @@ class Bundler:
         return np.asarray(enough if (enough & candidates).any() else prices <= left)
 
     def _best(self, whole: sp.csr_array, chosen: IntArray, candidates: Mask, wish: BundleWish) -> tuple[int, float]:
-        plain = self.model.less_popular(wish.popularity).scores(whole)[0]
+        plain = self.model(wish.season).less_popular(wish.popularity).scores(whole)[0]
         scores = np.where(candidates, plain, -np.inf).astype(np.float32)
         pool = top_k(scores, POOL, self._ties)
         span = float(scores[pool[0]] - scores[pool[-1]]) or 1.0

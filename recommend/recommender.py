@@ -315,6 +315,7 @@ class Recommender:
         per: str = "",
         variety: float = VARIETY,
         popularity: float = 1.0,
+        season: int | None = None,
         filters: Filters = EVERYTHING,
     ) -> pd.DataFrame:
         """Sets of products that go together (`recommend.sets`, `recommend.bundles.BundleWish`).
@@ -327,6 +328,7 @@ class Recommender:
             per: one product of each node of this level; "": of the interest level; ``none``: no such limit.
             variety: 0 … 1, of the products in it.
             popularity: 0 … 1, how much it counts what is in many baskets.
+            season: a period of the data: what was bought around its time of year counts, not what was bought lately.
             filters: what may be added.
 
         Returns:
@@ -337,7 +339,7 @@ class Recommender:
         Raises:
             InputError: no bundle can be built, or an argument is wrong.
         """
-        begun, wish = beginnings(anchor, basket), BundleWish(size, budget, per, variety, popularity)
+        begun, wish = beginnings(anchor, basket), BundleWish(size, budget, per, variety, popularity, season)
         self._rejects = rejects = Rejects()
         self._note_stock(filters, rejects)
         return self.bundler.frame(begun, wish, filters, rejects)

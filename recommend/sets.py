@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -11,6 +12,7 @@ import scipy.sparse as sp
 import torch
 from torch.nn import functional
 
+from evidence.cooccurrence import ease_weights
 from evidence.histories import map_values, row_shares
 
 FloatArray = npt.NDArray[np.float32]
@@ -21,6 +23,8 @@ NEGATIVES = 400
 SETS_AT_A_TIME = 32
 FEW_NODES = 10_000  # of fewer, what is together is counted once; of more, for each set
 PENALTY = 1e-3
+MOST_EASE = 4000
+EASE_PENALTY = 0.005  # λ for each basket
 
 
 @dataclass(frozen=True)
@@ -92,12 +96,34 @@ class Together:
         return np.asarray(np.where(there, np.log(np.where(there, found + rest, 1)), 0), dtype=np.float32)
 
 
+class Regressed:
+    """EASE of baskets (Steck 2019), of the nodes in most of them; of a set the mean over its nodes; 0 for other nodes.
+
+    Args:
+        baskets: products in each basket, by node, CSR of shape (baskets, nodes).
+        most: number of nodes at most: time grows with its cube.
+    """
+
+    def __init__(self, baskets: sp.csr_array, most: int = MOST_EASE) -> None:
+        held = map_values(sp.csr_array(baskets), np.sign)
+        number = np.asarray(held.sum(axis=0)).ravel()
+        self.kept = np.sort(np.argsort(-number, kind="stable")[:most])
+        self.weights = ease_weights(sp.csr_array(held[:, self.kept]), max(1.0, EASE_PENALTY * held.shape[0]))
+
+    def of(self, sets: sp.csr_array, nodes: IntArray | None = None) -> FloatArray:
+        """Shape (b, nodes), of sets as shares of nodes, as `Together.of`."""
+        found = np.zeros(sets.shape, dtype=np.float32)
+        found[:, self.kept] = sets[:, self.kept] @ self.weights
+        return found if nodes is None else found[:, nodes]
+
+
 class SetEvidence:
     """Evidence on all products for sets of products; each of it is a mean over the set, so that order is nothing to it.
 
-    ``popular``: log share of baskets; ``lately``: log of the share of late baskets over that of all; ``with_product``,
-    ``with_type``, …: `Together` at each level; ``text_…``: cosine with the mean of the set's texts; ``learnt``: with
-    the mean of its vectors (DeepSets, Zaheer et al. 2017: ρ of a mean of φ).
+    ``popular``: log share of baskets; ``lately``: log of the share of late baskets over that of all (``season``: of a
+    season's, `seasonal`); ``with_product``, ``with_type``, …: `Together` at each level; ``ease_product``, …:
+    `Regressed` at each level; ``text_…``: cosine with the mean of the set's texts; ``learnt``: with the mean of its
+    vectors (DeepSets, Zaheer et al. 2017: ρ of a mean of φ).
 
     Args:
         goods: the products.
@@ -116,19 +142,26 @@ class SetEvidence:
         without: Sequence[str] = (),
     ) -> None:
         self.goods = goods
-        self._products = Together(baskets, prior)
+        self._products, self._ease_products = Together(baskets, prior), Regressed(baskets)
         self._of_group = {name: _one_hot(codes) for name, codes in goods.groups.items()}
-        self._groups = {
-            name: Together(sp.csr_array(baskets @ matrix), prior) for name, matrix in self._of_group.items()
-        }
+        by_group = {name: sp.csr_array(baskets @ matrix) for name, matrix in self._of_group.items()}
+        self._groups = {name: Together(held, prior) for name, held in by_group.items()}
+        self._ease_groups = {name: Regressed(held) for name, held in by_group.items()}
         self._of_text = {name: _one_hot(some.of_product, len(some.vectors)) for name, some in goods.texts.items()}
         self.popular = np.log(self._products.share)
         self._lately = np.empty(0, np.float32) if late is None else _trend(late, self._products)
         lately = ["lately"] * (late is not None)
-        together = ["with_product", *(f"with_{name}" for name in goods.groups)]
+        together = [f"{kind}_{name}" for kind in ("with", "ease") for name in ("product", *goods.groups)]
         texts = [f"text_{name}" for name in goods.texts]
         names = ["popular", *lately, *together, *texts, *["learnt"] * (goods.vectors is not None)]
         self.names = [name for name in names if name not in without]
+
+    def seasonal(self, baskets: sp.csr_array) -> SetEvidence:
+        """The same, with what is in a season's baskets in place of what is in the late ones."""
+        found = copy.copy(self)
+        found._lately = _trend(baskets, self._products)
+        found.names = ["season" if name == "lately" else name for name in self.names]
+        return found
 
     def of(self, sets: sp.csr_array, products: IntArray | None = None) -> FloatArray:
         """Shape (b, products, names).
@@ -143,17 +176,18 @@ class SetEvidence:
     def one(self, name: str, shares: sp.csr_array, products: IntArray | None = None) -> FloatArray:
         """One of the evidence, shape (b, products), of sets whose rows sum to 1."""
         some = slice(None) if products is None else products
-        if name in ("popular", "lately"):
+        if name in ("popular", "lately", "season"):
             found = (self.popular if name == "popular" else self._lately)[some]
             return np.broadcast_to(found, (shares.shape[0], len(found)))
-        if name == "with_product":
-            return self._products.of(shares, products)
+        if name in ("with_product", "ease_product"):
+            return (self._products if name == "with_product" else self._ease_products).of(shares, products)
         if name == "learnt":
             assert self.goods.vectors is not None
             return np.asarray(_unit(shares @ self.goods.vectors) @ self.goods.vectors[some].T, dtype=np.float32)
         kind, _, what = name.partition("_")
-        if kind == "with":
-            of_group = self._groups[what].of(row_shares(shares @ self._of_group[what]))
+        if kind in ("with", "ease"):
+            groups = (self._groups if kind == "with" else self._ease_groups)[what]
+            of_group = groups.of(row_shares(shares @ self._of_group[what]))
             return _spread(of_group, self.goods.groups[what][some])
         texts = self.goods.texts[what]
         mean = _unit(sp.csr_array(shares @ self._of_text[what]) @ texts.vectors)
@@ -175,8 +209,7 @@ class SetModel:
     def scores(self, sets: sp.csr_array) -> FloatArray:
         """Shape (b, products), up to a constant of each set; sets as CSR of shape (b, products), binary."""
         shares = row_shares(sets)
-        parts = [self._scores(shares[at : at + SETS_AT_A_TIME]) for at in range(0, sets.shape[0], SETS_AT_A_TIME)]
-        return np.concatenate(parts)
+        return np.concatenate([self._scores(shares[rows]) for rows in _few(sets.shape[0])])
 
     def _scores(self, shares: sp.csr_array) -> FloatArray:
         total = np.zeros(shares.shape, dtype=np.float32)
@@ -194,14 +227,22 @@ class SetModel:
         return replace(self, evidence=evidence)
 
 
-def fit(
-    evidence: SetEvidence,
-    sets: sp.csr_array,
-    hidden: IntArray,
-    apart: str | None = None,
-    seed: int = 0,
-    penalty: float = PENALTY,
-) -> SetModel:
+@dataclass(frozen=True)
+class Asked:
+    """Sets with a product taken out, and what is known when they are asked about.
+
+    Attributes:
+        evidence: counted without these sets.
+        sets: what is left of each, CSR of shape (n, products), binary.
+        hidden: what was taken out, shape (n,).
+    """
+
+    evidence: SetEvidence
+    sets: sp.csr_array
+    hidden: IntArray
+
+
+def fit(asked: Sequence[Asked], apart: str | None = None, seed: int = 0, penalty: float = PENALTY) -> SetModel:
     """Learn the weights from sets and the product that was hidden from each.
 
     Maximum likelihood over the hidden product and others drawn for a batch of sets, half of them uniformly, half by
@@ -209,30 +250,42 @@ def fit(
     standardised evidence; L-BFGS.
 
     Args:
-        evidence: counted without these sets.
-        sets: what is left of each, CSR of shape (n, products), binary.
-        hidden: shape (n,).
+        asked: sets, apart where other evidence is known of them; the evidence of all has the same names.
         apart: a group (category) of which a set's completion brings a new one; None: any product may complete it.
         seed: of the draws.
         penalty: of the squared weights.
+
+    Returns:
+        With the evidence of the last ones.
     """
     rng = np.random.default_rng(seed)
+    drawn = [_drawn(part, rows, apart, rng) for part in asked for rows in _few(len(part.hidden))]
+    inputs, offsets = (np.concatenate(column) for column in zip(*drawn, strict=True))
+    return SetModel(asked[-1].evidence, _maximised(inputs, offsets, penalty))
+
+
+def _few(n: int) -> list[IntArray]:
+    """Rows 0 … n − 1, some at a time."""
+    return [np.arange(at, min(at + SETS_AT_A_TIME, n)) for at in range(0, n, SETS_AT_A_TIME)]
+
+
+def _drawn(
+    asked: Asked, rows: IntArray, apart: str | None, rng: np.random.Generator
+) -> tuple[FloatArray, npt.NDArray[np.float64]]:
+    """Evidence on the hidden product of some sets, then on others, and what corrects for their chances."""
+    evidence, sets, hidden = asked.evidence, asked.sets, asked.hidden[rows]
     popular = np.exp(evidence.popular)
     chance = 0.5 / len(popular) + 0.5 * popular / popular.sum()
-    inputs, offsets = [], []
-    for at in range(0, sets.shape[0], SETS_AT_A_TIME):
-        rows = np.arange(at, min(at + SETS_AT_A_TIME, sets.shape[0]))
-        others = rng.choice(len(popular), NEGATIVES, p=chance)
-        found = evidence.of(sets[rows], np.concatenate([hidden[rows], others]))
-        own = found[np.arange(len(rows)), np.arange(len(rows))][:, None]
-        inputs.append(np.concatenate([own, found[:, len(rows) :]], axis=1))
-        out = others == hidden[rows][:, None]
-        if apart is not None:
-            groups = evidence.goods.groups[apart]
-            out |= np.stack([taken(groups, sets, row)[others] for row in rows])
-        offset = np.where(out, -np.inf, -np.log(NEGATIVES * chance[others]))
-        offsets.append(np.column_stack([np.zeros(len(rows)), offset]))
-    return SetModel(evidence, _maximised(np.concatenate(inputs), np.concatenate(offsets), penalty))
+    others = rng.choice(len(popular), NEGATIVES, p=chance)
+    found = evidence.of(sets[rows], np.concatenate([hidden, others]))
+    own = found[np.arange(len(rows)), np.arange(len(rows))][:, None]
+    out = others == hidden[:, None]
+    if apart is not None:
+        groups = evidence.goods.groups[apart]
+        out |= np.stack([taken(groups, sets, row)[others] for row in rows])
+    offset = np.where(out, -np.inf, -np.log(NEGATIVES * chance[others]))
+    inputs = np.concatenate([own, found[:, len(rows) :]], axis=1)
+    return inputs, np.column_stack([np.zeros(len(rows)), offset])
 
 
 def taken(groups: IntArray, sets: sp.csr_array, row: int) -> Mask:

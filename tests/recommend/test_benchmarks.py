@@ -195,9 +195,23 @@ def test_baskets_of_a_run_are_completed(recommender, monkeypatch):
 
 def test_ranks_count_ties_half_and_no_member_of_the_set():
     bench = benchmark("bundles")
-    goods = bench.Goods({"category": np.array([0, 1, 1, 2, 3, 4])})
-    asked = bench.Questions(bench.sp.csr_array(np.array([[1, 1, 0, 0, 0, 0.0]])), np.array([3]), np.array([0]))
+    groups = np.array([0, 1, 1, 2, 3, 4])
+    asked = bench.Questions(
+        bench.sp.csr_array(np.array([[1, 1, 0, 0, 0, 0.0]])), np.array([3]), np.array([0]), np.array([0])
+    )
     scores = np.array([[9, 9, 9, 1, 2, 1]], dtype=np.float32)
-    task = bench.Task(goods, None, None, "category")
-    assert bench.ranks(task, asked, lambda sets: scores).tolist() == [1]
-    assert bench.ranks(bench.Task(goods, None, None, None), asked, lambda sets: scores).tolist() == [2]
+    assert bench.ranks(groups, asked, lambda sets: scores).tolist() == [1]
+    assert bench.ranks(None, asked, lambda sets: scores).tolist() == [2]
+
+
+def test_other_users_tell_what_a_season_brings(recommender, monkeypatch):
+    bench = benchmark("bundles")
+    monkeypatch.setitem(bench.YEAR, "period", 40.0)
+    year = bench.Year.of(recommender, most=60)
+    own = year.goods.groups[year.apart]
+    assert not any(bench.taken(own, year.asked.sets, row)[item] for row, item in enumerate(year.asked.hidden))
+    users = [user for part in (year.known, year.learnt, year.asked) for user in set(part.users)]
+    assert len(users) == len(set(users))
+    shown = Console(record=True, width=160)
+    bench.show_seasons(year, shown)
+    assert "half a year off" in shown.export_text()

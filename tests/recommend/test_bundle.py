@@ -9,20 +9,20 @@ import scipy.sparse as sp
 
 import cli
 from errors import InputError
-from recommend import Filters, Recommender
+from recommend import Filters, Recommender, seasons
 from recommend.bundles import Bundler
 
 
 @pytest.fixture(scope="module")
 def model(loaded):
     """The learnt weights, once for all tests."""
-    made = Recommender(loaded)
-    return made.bundler.model
+    return Recommender(loaded).bundler.model()
 
 
 @pytest.fixture
 def recommender(loaded, model, monkeypatch):
-    monkeypatch.setattr(Bundler, "model", model)
+    learn = Bundler.model
+    monkeypatch.setattr(Bundler, "model", lambda self, season=None: model if season is None else learn(self, season))
     return Recommender(loaded)
 
 
@@ -75,7 +75,7 @@ def test_what_sells_together_comes_before_what_does_not(recommender):
     at = recommender.dataset.catalogue.product_index.get_loc(found["item_id"][1])
     own = recommender.dataset.catalogue.interest.primary
     one = sp.csr_array(([1.0], ([0], [3])), shape=(1, len(own)))
-    scores = np.where(own != own[3], bundler.model.scores(one)[0], -np.inf)
+    scores = np.where(own != own[3], bundler.model().scores(one)[0], -np.inf)
     assert at == scores.argmax()
     assert found["score"][1] == pytest.approx(scores[at] - np.log(np.exp(scores).sum()), rel=1e-4)
 
@@ -92,7 +92,7 @@ def test_variety_sets_products_apart(recommender):
 
 
 def test_what_is_popular_can_count_less(recommender):
-    popular, index = recommender.bundler.model.evidence.popular, recommender.dataset.catalogue.product_index
+    popular, index = recommender.bundler.model().evidence.popular, recommender.dataset.catalogue.product_index
 
     def mean(share):
         found = recommender.bundle(products(recommender, 3, 90, 200), size=6, popularity=share)
@@ -105,6 +105,23 @@ def test_filters_hold(recommender):
     stock = products(recommender, *range(0, 240, 5))
     found = recommender.bundle(products(recommender, 3), size=5, filters=Filters(stock=stock))
     assert set(found.loc[found["added"] > 0, "item_id"]) <= set(stock)
+
+
+def test_a_bundle_for_a_time_of_year(recommender, monkeypatch):
+    with pytest.raises(InputError, match="how many periods of the data make a year"):
+        recommender.bundle(products(recommender, 3), season=5)
+    monkeypatch.setitem(seasons.YEAR, "period", 100.0)
+    found = recommender.bundle(products(recommender, 3), season=5)
+    assert len(found) == 4
+    model, held = recommender.bundler.model(5), recommender.history
+    assert "season" in model.evidence.names
+    assert "lately" not in model.evidence.names
+    near = np.unique(held.product[np.abs(held.time - 5) <= 100 * seasons.NEAR])
+    lift = model.evidence.one("season", sp.csr_array((1, len(recommender.dataset.catalogue.product_ids))))[0]
+    away = np.setdiff1d(held.product, near)
+    assert (lift[away] < 0).all()
+    with pytest.raises(InputError, match="nothing of the time of year of period 80"):
+        recommender.bundle(products(recommender, 3), season=80)
 
 
 def test_bundles_that_fail_are_told_and_the_others_built(recommender):

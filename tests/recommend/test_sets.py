@@ -5,10 +5,16 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from hypothesis import given
+from hypothesis import strategies as st
 
 from data.log import Log
+from errors import InputError
+from evidence.cooccurrence import ease_weights
+from recommend import seasons
 from recommend.baskets import Baskets, questions
-from recommend.sets import Goods, SetEvidence, Texts, Together, fit, taken
+from recommend.bundles import learnt_in_seasons
+from recommend.sets import Asked, Goods, Regressed, SetEvidence, Texts, Together, fit, taken
 
 
 def rows(*baskets, size):
@@ -25,6 +31,15 @@ def test_what_is_together_by_hand():
     both = np.array([[1, 2, 0], [2, 0, 0]])  # the first node is twice in one basket
     wanted = np.log(((both + 2 * share) / (np.array([[3], [2]]) + 2)).mean(axis=0) / share)
     np.testing.assert_allclose(found[0], wanted, rtol=1e-5)
+
+
+def test_weights_of_the_nodes_in_most_baskets():
+    counts = sp.csr_array(np.array([[1, 2, 0], [1, 0, 0], [2, 1, 0], [0, 1, 1]], dtype=np.float32))
+    found = Regressed(counts, most=2)
+    assert found.kept.tolist() == [0, 1]
+    wanted = ease_weights(sp.csr_array((counts[:, [0, 1]].toarray() > 0).astype(np.float32)), 1.0)
+    scores = found.of(sp.csr_array(np.array([[0.5, 0, 0.5]], dtype=np.float32)))
+    np.testing.assert_allclose(scores[0], [0, 0.5 * wanted[0, 1], 0], atol=1e-6)
 
 
 def test_a_set_without_a_node_says_nothing():
@@ -49,8 +64,8 @@ def planted():
 def test_evidence_is_the_same_for_some_products_as_for_all_and_one_by_one(planted):
     goods, held = planted
     evidence = SetEvidence(goods, held, held[:50])
-    names = ["popular", "lately", "with_product", "with_type", "with_category", "text_product", "learnt"]
-    assert evidence.names == names
+    together = [f"{kind}_{name}" for kind in ("with", "ease") for name in ("product", "type", "category")]
+    assert evidence.names == ["popular", "lately", *together, "text_product", "learnt"]
     sets = rows([0, 20], [3], [30, 31, 32], size=40)
     whole, some = evidence.of(sets), np.array([11, 8, 39])
     np.testing.assert_allclose(evidence.of(sets, some), whole[:, some], rtol=1e-5)
@@ -63,10 +78,44 @@ def test_what_was_planted_is_found(planted):
     sets = rows(
         *([held.indices[held.indptr[row]], *held.indices[held.indptr[row] + 2 :][:2]] for row in range(300)), size=40
     )
-    model = fit(SetEvidence(goods, held[300:], without=["learnt"]), sets, hidden, "category")
+    model = fit([Asked(SetEvidence(goods, held[300:], without=["learnt"]), sets, hidden)], "category")
     asked = rows(*([item] for item in range(8)), size=40)
     assert list(model.scores(asked).argmax(axis=1)) == list(range(8, 16))
     np.testing.assert_allclose(model.scores(asked), model.evidence.of(asked) @ model.weights, rtol=1e-4)
+
+
+def test_what_sells_in_a_season_is_found_in_it():
+    """Product 0 is bought in spring, 1 in autumn, whatever else is in the basket; the others are drawn."""
+    rng = np.random.default_rng(0)
+    times = rng.integers(1, 53, size=1500)
+    held = [
+        [*rng.choice(np.arange(2, 24), 3, replace=False), *[0] * int(8 <= time <= 18), *[1] * int(34 <= time <= 44)]
+        for time in times
+    ]
+    goods = Goods({"category": np.arange(24)})
+    baskets = Baskets(rows(*held, size=24), rng.integers(400, size=1500), times)
+    asked = rows([5, 9], size=24)
+    spring, autumn = (
+        learnt_in_seasons(goods, baskets, season, "week", "category").scores(asked)[0] for season in (13, 39)
+    )
+    others = np.setdiff1d(np.arange(2, 24), [5, 9])
+    assert spring[0] > spring[others].max() > spring[1]
+    assert autumn[1] > autumn[others].max() > autumn[0]
+    with pytest.raises(InputError, match="they go from month 1 to 1"):
+        learnt_in_seasons(goods, Baskets(baskets.held, baskets.users, np.ones_like(times)), 7, "month", "category")
+
+
+@given(st.integers(-2000, 2000), st.integers(-2000, 2000))
+def test_a_time_of_year_comes_back_each_year(time, period):
+    for unit, years in (("day", 4 * 365 + 1), ("month", 12)):
+        near = seasons.around(np.array([time, time + years, time - years]), period, unit)
+        assert near.all() or not near.any()
+        assert near[0] == seasons.around(np.array([period]), time, unit)[0]
+
+
+def test_a_year_of_weeks_ends_where_it_begins():
+    near = seasons.around(np.array([50, 52, 53, 1, 3, 4, 30]), 1, "week")
+    assert near.tolist() == [False, True, True, True, True, False, False]
 
 
 def test_taken_groups():
