@@ -3,16 +3,18 @@
     python benchmarks/cold_start.py withheld RUN      RUN trained with, say, --data.withhold 0.1
     python benchmarks/cold_start.py pretended RUN     types taken out of all that is counted, once RUN is trained
     python benchmarks/cold_start.py never_sold RUN    products that nobody bought before the test cut-off
+    python benchmarks/cold_start.py never_sold_anywhere RUN      the same, of all categories
     python benchmarks/cold_start.py short RUN         users cut to their last 0, 1, 2, 3 baskets; those with at most 3
     python benchmarks/cold_start.py people RUN        users without a history, of whom the data tell age, income, …
 
 NDCG@20 with the differences of ours to each baseline and their 95% intervals. Cold items are ranked among themselves,
-for users who buy one of them from a category that they never bought from; intervals by user, by item, and by both
-(pigeonhole bootstrap). ``withheld`` is the whole test: nothing has ever met the types. For ``pretended`` the weights
-have; histories, evidence and co-purchases at the test cut-off have not, and any run will do. In ``short`` all
-candidates and targets stay those of the whole history, only what the scorers see of it is cut; windows and λ of the
-baselines are chosen on the validation cut-off, for each group by itself. ``people`` shows nothing of the history at all
-of users with any attribute; their groups' purchases were counted with theirs among some hundreds of others.
+for users who buy one of them from a category that they never bought from (``anywhere``: from any category); intervals
+by user, by item, and by both (pigeonhole bootstrap). ``withheld`` is the whole test: nothing has ever met the types.
+For ``pretended`` the weights have; histories, evidence and co-purchases at the test cut-off have not, and any run will
+do. In ``short`` all candidates and targets stay those of the whole history, only what the scorers see of it is cut;
+windows and λ of the baselines are chosen on the validation cut-off, for each group by itself. ``people`` shows nothing
+of the history at all of users with any attribute; their groups' purchases were counted with theirs among some hundreds
+of others.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +39,7 @@ from data.dataset import Dataset
 from data.load import load
 from data.log import Log
 from data.lookup import positions
-from data.splits import Targets, blocked, targets
+from data.splits import Targets, blocked, targets, unseen_categories
 from data.withhold import withheld_nodes
 from errors import InputError
 from evaluation import metrics
@@ -106,8 +109,12 @@ def pretended(run: LoadedRun) -> tuple[LoadedRun, ColdTask, int]:
     return replace(run, dataset=without, scorer=CrossAisleScorer(module, left)), task, 0
 
 
-def never_sold(run: LoadedRun) -> tuple[LoadedRun, ColdTask, int]:
+def never_sold(run: LoadedRun, anywhere: bool = False) -> tuple[LoadedRun, ColdTask, int]:
     """The run, the task of products that nobody bought before its test cut-off (at most 2,000, seeded), and the step.
+
+    Args:
+        run: a loaded run.
+        anywhere: those in categories that a user has bought from are candidates too.
 
     Raises:
         InputError: there are none, or nobody buys one of them.
@@ -117,13 +124,14 @@ def never_sold(run: LoadedRun) -> tuple[LoadedRun, ColdTask, int]:
     problem = Problem(run.dataset, None, cutoff)
     unsold = (buyers(problem.history, problem.of_product, cutoff) == 0) & (chain.parents[step] >= 0)
     items = np.random.default_rng(run.config.seed).permutation(np.flatnonzero(unsold))[:MOST_ITEMS]
-    return run, ColdTask.of(problem, np.sort(items), run.config.protocol.horizon), step
+    return run, ColdTask.of(problem, np.sort(items), run.config.protocol.horizon, anywhere=anywhere), step
 
 
 TASKS: dict[str, Callable[[LoadedRun], tuple[LoadedRun, ColdTask, int]]] = {
     "withheld": withheld,
     "pretended": pretended,
     "never_sold": never_sold,
+    "never_sold_anywhere": partial(never_sold, anywhere=True),
 }
 
 
@@ -137,15 +145,23 @@ def measure_cold(run: LoadedRun, task: ColdTask, step: int) -> dict[str, Any]:
     gains: dict[str, FloatArray] = {}
     for scorer in track(simple_scorers(level, chain.parents[step], texts, run.config.protocol.horizon), "scorers"):
         gains[scorer.name] = task.gains(task.scores(_of_items(scorer.fit(task.problem), task.items)))
-    gains[PLAIN] = task.gains(task.scores(_of_items(run.scorer.fit(task.problem), task.items)))
-    head = _heads(run)[label]
-    ours = ColdScorer(ColdView(module, cutoff, chain, step, task.items, run.config), head)
-    gains[OURS] = task.gains(task.scores(ours.score))
+    plain = run.scorer.fit(task.problem)
+    ours = ColdScorer(ColdView(module, cutoff, chain, step, task.items, run.config), _heads(run)[label])
+    allowed = partial(_allowed, dataset=run.dataset, anywhere=task.anywhere)
+    plainly = task.scores(lambda history, rows: plain.score_among(history, rows, allowed(history))[:, task.items])
+    gains[PLAIN] = task.gains(plainly)
+    gains[OURS] = task.gains(task.scores(lambda history, rows: ours.score(history, rows, allowed(history))))
     sizes = {"users": len(task.users), "items": len(task.items), "bought": int(task.wanted.any(axis=0).sum())}
     sizes["targets"] = int(task.wanted.sum())
     found = intervals(task, gains, OURS)
     difference = {name: {over: vars(one) for over, one in by.items()} for name, by in found.items()}
     return {"sizes": sizes, "ndcg@20": {name: ndcg(task, one) for name, one in gains.items()}, "difference": difference}
+
+
+def _allowed(history: Log, dataset: Dataset, anywhere: bool) -> npt.NDArray[np.bool_]:
+    """Categories that the users' candidates may sit in, shape (b, categories)."""
+    unseen = unseen_categories(history, dataset.catalogue.interest)
+    return np.ones_like(unseen) if anywhere else unseen
 
 
 def _of_items(scorer: Scorer, items: IntArray) -> Callable[[Log, IntArray], FloatArray]:

@@ -33,9 +33,10 @@ class ColdTask:
     Attributes:
         problem: level and cut-off; what its history holds is all that a scorer may know.
         items: positions of the items, shape (m,).
-        users: rows of the users who buy one of them from a category that they never bought from, shape (n,).
-        candidates: items that sit in no category which the user has bought from, shape (n, m).
+        users: rows of the users who buy one of the candidates, shape (n,).
+        candidates: items that sit in no category which the user has bought from, or all, shape (n, m).
         wanted: candidates that the user buys in the horizon, shape (n, m).
+        anywhere: items of categories that a user has bought from are candidates too.
     """
 
     problem: Problem
@@ -43,9 +44,12 @@ class ColdTask:
     users: IntArray
     candidates: Mask
     wanted: Mask
+    anywhere: bool = False
 
     @classmethod
-    def of(cls, problem: Problem, items: IntArray, horizon: int, whole: Dataset | None = None) -> Self:
+    def of(
+        cls, problem: Problem, items: IntArray, horizon: int, whole: Dataset | None = None, anywhere: bool = False
+    ) -> Self:
         """The task of ranking some items.
 
         Args:
@@ -54,20 +58,22 @@ class ColdTask:
             horizon: of the targets.
             whole: the same shop with the purchases that were withheld: targets come from it, and what a user has
                 bought from is told by it too. Default: the problem's own data.
+            anywhere: items of categories that a user has bought from are candidates too.
 
         Raises:
             InputError: nobody buys one of the items.
         """
         known = whole or problem.dataset
         level = None if problem.level is None else known.catalogue.levels[problem.level.name]
-        found = targets(known, level, problem.cutoff, horizon)
+        unseen = np.ones((known.log.n_users, len(known.catalogue.interest)), dtype=np.bool_) if anywhere else None
+        found = targets(known, level, problem.cutoff, horizon, unseen)
         hits = sp.csr_array(sp.csc_array(found.hits)[:, items])
         users = np.flatnonzero(np.diff(hits.indptr))
         if not len(users):
             what = f"nobody buys one of the {len(items)} cold items of the {problem.name} level"
             raise InputError(what, where="cold start", remedy="Give a longer horizon, or withhold more.")
         closed = blocked(found.unseen[users], sp.csr_array(problem.membership[items]))
-        return cls(problem, items, users, ~closed, hits[users].toarray() > 0)
+        return cls(problem, items, users, ~closed, hits[users].toarray() > 0, anywhere)
 
     def scores(self, score: Ranked) -> FloatArray:
         """What a scorer gives the users' items, shape (n, m).

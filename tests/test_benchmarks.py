@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -18,13 +17,7 @@ STEPS = [{"name": "data", "seconds": 1.5, "peak_mb": 512.0}, {"name": "training"
 
 def module(name: str) -> ModuleType:
     """A benchmark as a module."""
-    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", BENCHMARKS / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    made = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = made  # dataclasses look their module up
-    spec.loader.exec_module(made)
-    return made
+    return import_module(f"benchmarks.{name}")
 
 
 @pytest.mark.parametrize("name", ["steps", "growth"])

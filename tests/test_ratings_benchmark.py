@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 import zipfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-SOURCE = Path(__file__).parents[1] / "benchmarks" / "ratings.py"
+from benchmarks import ratings as bench
 
 
 @pytest.fixture(scope="module")
-def bench():
-    spec = importlib.util.spec_from_file_location("benchmark_ratings", SOURCE)
-    made = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = made
-    spec.loader.exec_module(made)
-    return made
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory, bench):
+def wheel(tmp_path_factory):
     rng = np.random.default_rng(0)
     path = tmp_path_factory.mktemp("wheel") / "recbole.whl"
     pairs = rng.permutation(40 * 60)[:1500]
@@ -37,7 +25,7 @@ def wheel(tmp_path_factory, bench):
     return path
 
 
-def test_parts_do_not_overlap_and_time_goes_on(bench, wheel):
+def test_parts_do_not_overlap_and_time_goes_on(wheel):
     ratings, moments, genres = bench.read(wheel)
     assert genres.shape == (60, 3)
     of_pair = {(u, i): t for u, i, t in zip(ratings.user, ratings.item, moments, strict=True)}
@@ -48,20 +36,20 @@ def test_parts_do_not_overlap_and_time_goes_on(bench, wheel):
     assert latest == sorted(latest)
 
 
-def test_biases_are_the_ridge_solution(bench, wheel):
+def test_biases_are_the_ridge_solution(wheel):
     ratings, *_ = bench.read(wheel)
     overall, of_user, of_item = bench.biases(ratings, 5.0)
     left = ratings.rating - overall - of_user[ratings.user] - of_item[ratings.item]
     np.testing.assert_allclose(np.bincount(ratings.item, left, ratings.n_items), 5 * of_item, atol=1e-6)
 
 
-def test_every_model_is_told(bench, wheel, capsys):
+def test_every_model_is_told(wheel, capsys):
     assert bench.main([str(wheel), "--epochs", "1"]) == 0
     said = capsys.readouterr().out
     assert all(name in said for name in ("item's mean", "biases", "SVD", "head"))
 
 
-def test_what_is_no_wheel_is_told(bench, tmp_path, capsys):
+def test_what_is_no_wheel_is_told(tmp_path, capsys):
     (tmp_path / "a.whl").write_text("nothing")
     assert bench.main([str(tmp_path / "a.whl")]) == 2
     assert "there is no MovieLens-100k in it" in capsys.readouterr().err

@@ -2,30 +2,19 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
 import train
+from benchmarks import shops
 from data.sources.mapping import read_mapping
 from taxonomy.config import TaxonomyConfig
 
 ROOT = Path(__file__).parents[1]
-SCRIPT = ROOT / "benchmarks" / "shops.py"
 FILES = ["items.parquet", "related.parquet", "online_retail.parquet", "ta_feng_all_months_merged.csv"]
-
-
-@pytest.fixture(scope="module")
-def shops():
-    spec = importlib.util.spec_from_file_location("benchmark_shops", SCRIPT)
-    made = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = made  # dataclasses look their module up
-    spec.loader.exec_module(made)
-    return made
 
 
 @pytest.fixture
@@ -57,11 +46,11 @@ class Trained:
         return 0
 
 
-def run(shops, files, *flags):
+def run(files, *flags):
     return shops.main([f"--amazon={files}", f"--retail={files}", f"--ta_feng={files}", *flags])
 
 
-def test_its_commands_are_commands(shops, files, tmp_path):
+def test_its_commands_are_commands(files, tmp_path):
     seen = {}
     for shop in shops.SHOPS:
         *first, last = shop.commands(files, tmp_path / "out", ())
@@ -95,7 +84,7 @@ def test_the_two_mappings_of_amazon_differ_in_the_edges_alone():
     assert one == other
 
 
-def test_a_whole_document(shops, files, tmp_path, monkeypatch):
+def test_a_whole_document(files, tmp_path, monkeypatch):
     trained = Trained()
     monkeypatch.setattr(shops, "ended", trained)
     assert run(shops, files, "--quick", f"--out={tmp_path / 'out'}") == 0
@@ -108,7 +97,7 @@ def test_a_whole_document(shops, files, tmp_path, monkeypatch):
     assert shops.QUICK in text
 
 
-def test_an_interrupted_command_leaves_what_is_known(shops, files, tmp_path, monkeypatch):
+def test_an_interrupted_command_leaves_what_is_known(files, tmp_path, monkeypatch):
     monkeypatch.setattr(shops, "ended", Trained(stop_at=1))
     assert run(shops, files, f"--out={tmp_path / 'out'}") == 130
     text = (tmp_path / "out" / "shops.md").read_text()
@@ -117,7 +106,7 @@ def test_an_interrupted_command_leaves_what_is_known(shops, files, tmp_path, mon
     assert shops.QUICK not in text
 
 
-def test_what_is_not_there_is_told(shops, tmp_path, capsys):
+def test_what_is_not_there_is_told(tmp_path, capsys):
     assert shops.main(["--retail", str(tmp_path)]) == 2
     assert "there is no online_retail.parquet" in capsys.readouterr().err
     assert shops.main([]) == 2

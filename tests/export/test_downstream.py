@@ -6,16 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from benchmarked import module
 
+from benchmarks import downstream_ranking as benchmark
 from data.splits import targets
 from evaluation.scorer import Problem
 from training.loaded import load_run
-
-
-@pytest.fixture(scope="module")
-def benchmark():
-    return module("downstream_ranking")
 
 
 @pytest.fixture(scope="module", params=["category", "product"])
@@ -25,7 +20,7 @@ def problem(request, run):
 
 
 @pytest.fixture(scope="module")
-def asked(benchmark, problem):
+def asked(problem):
     """The team's view of some users: their histories, candidates and features."""
     found = targets(problem.dataset, problem.level, problem.cutoff, 6)
     rows = found.users[:10]
@@ -42,7 +37,7 @@ def test_candidates_are_unseen(asked, problem):
     assert len(set(zip(user.tolist(), item.tolist(), strict=True))) == len(user)
 
 
-def test_fewer_candidates_where_there_are_many(benchmark, problem, monkeypatch):
+def test_fewer_candidates_where_there_are_many(problem, monkeypatch):
     monkeypatch.setattr(benchmark, "CANDIDATES", 30)
     found = targets(problem.dataset, problem.level, problem.cutoff, 6)
     rows = found.users[:5]
@@ -51,7 +46,7 @@ def test_fewer_candidates_where_there_are_many(benchmark, problem, monkeypatch):
     assert (sizes == 30).all() if problem.level is None else (sizes <= len(problem)).all()
 
 
-def test_the_team_sees_nothing_of_the_future(benchmark, asked, problem):
+def test_the_team_sees_nothing_of_the_future(asked, problem):
     """With other purchases after the cut-off everything that it counts is the same."""
     rows, found, user, item, columns = asked
     log = problem.dataset.log
@@ -65,7 +60,7 @@ def test_the_team_sees_nothing_of_the_future(benchmark, asked, problem):
     np.testing.assert_array_equal(team.of(history, user, item), columns)
 
 
-def test_counts_by_hand(benchmark, problem):
+def test_counts_by_hand(problem):
     history = problem.history
     figures = benchmark.item_figures(problem)
     nodes = problem.of_product.toarray()[history.product] > 0
@@ -77,7 +72,7 @@ def test_counts_by_hand(benchmark, problem):
         assert np.expm1(figures[item, -1]) == pytest.approx(problem.cutoff - last, abs=1e-3)
 
 
-def made_up(benchmark, rng, informed, users=60, each=12):
+def made_up(rng, informed, users=60, each=12):
     """Pairs one of which each user takes; one of the features knows which, if informed."""
     user, item = np.repeat(np.arange(users), each), np.tile(np.arange(each), users)
     taken = np.zeros(len(user), dtype=bool)
@@ -89,7 +84,7 @@ def made_up(benchmark, rng, informed, users=60, each=12):
 
 
 @pytest.mark.parametrize("informed", [True, False])
-def test_a_lift_is_found_where_there_is_one(benchmark, informed):
+def test_a_lift_is_found_where_there_is_one(informed):
     """Both rankers get better by a feature that tells, and are not told to be by one that does not."""
     rng = np.random.default_rng(0)
     learn, test = made_up(benchmark, rng, informed, 200), made_up(benchmark, rng, informed)
@@ -103,7 +98,7 @@ def test_a_lift_is_found_where_there_is_one(benchmark, informed):
     assert rows["LambdaRank", "by hand"][3] == ""
 
 
-def test_rankings(benchmark):
+def test_rankings():
     pairs = benchmark.Pairs(
         np.array([4, 9]), np.array([0, 0, 0, 1]), np.array([7, 5, 6, 5]), np.array([0, 1, 0, 1], bool), {}
     )
@@ -118,7 +113,7 @@ def later(finished, store, run):
     return load_run(finished.folder, store, run.scorer.cutoff.time + run.config.protocol.horizon)
 
 
-def test_the_whole_on_next_to_nothing(benchmark, finished, store, run, later, capsys, monkeypatch):
+def test_the_whole_on_next_to_nothing(finished, store, run, later, capsys, monkeypatch):
     moments = {None: run, later.scorer.cutoff.time: later}
     monkeypatch.setattr(benchmark, "load_run", lambda folder, store, cutoff=None: moments[cutoff])
     benchmark.show(finished.folder, ["Type"], (30, 40), 1, store)

@@ -9,9 +9,9 @@ import sys
 import numpy as np
 import pytest
 import torch
-from benchmarked import module
 
 import cli
+from benchmarks import latency
 from data.log import Log
 from errors import InputError
 from export.config import ExportConfig
@@ -121,11 +121,10 @@ def test_programs_need_a_name():
 
 def test_latency(run, programs, monkeypatch):
     """The benchmark on two batches."""
-    benchmark = module("latency")
     monkeypatch.setattr(
-        benchmark, "write_programs", lambda run, kinds, to: shutil.copytree(programs[0], to, dirs_exist_ok=True)
+        latency, "write_programs", lambda run, kinds, to: shutil.copytree(programs[0], to, dirs_exist_ok=True)
     )
-    rows = list(benchmark.rows(run, [1, 3], 1, 3))
+    rows = list(latency.rows(run, [1, 3], 1, 3))
     assert [row[:2] for row in rows[:3]] == [["1", "eager"], ["1", "torch.export"], ["1", "ONNX Runtime"]]
     assert all(float(row[5]) <= 1e-4 for row in rows)
     assert all(float(row[2]) > 0 for row in rows)

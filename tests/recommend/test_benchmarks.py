@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
 
-FOLDER = Path(__file__).parents[2] / "benchmarks"
-
-
-def benchmark(name):
-    spec = importlib.util.spec_from_file_location(f"benchmark_{name}", FOLDER / f"{name}.py")
-    made = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = made  # dataclasses look their module up
-    spec.loader.exec_module(made)
-    return made
+from benchmarks import bundles, cold_start, diversity, lists, refresh, search
 
 
 @pytest.mark.parametrize("level", ["category", "product"])
 def test_diversity_begins_with_the_figures_of_the_run(recommender, finished, level, monkeypatch, tmp_path, capsys):
-    bench = benchmark("diversity")
-    monkeypatch.setattr(bench, "DIALS", (0.0, 0.5))
-    figures = bench.measure(recommender, level, bench.prepare(recommender, level))
+    monkeypatch.setattr(diversity, "DIALS", (0.0, 0.5))
+    figures = diversity.measure(recommender, level, diversity.prepare(recommender, level))
     test = json.loads((finished.folder / "metrics.json").read_text())["test"][level]
     plain = figures[figures["diversity"] == 0]
-    assert list(plain["reranker"]) == list(bench.RERANKERS)
+    assert list(plain["reranker"]) == list(diversity.RERANKERS)
     np.testing.assert_allclose(plain["ndcg"], test["crossaisle"]["ndcg@20"])
     np.testing.assert_allclose(plain["apart_buyers"], test["crossaisle"]["diversity@20"])
     np.testing.assert_allclose(plain["coverage"], test["crossaisle"]["coverage@20"])
@@ -40,78 +28,73 @@ def test_diversity_begins_with_the_figures_of_the_run(recommender, finished, lev
     more = by_vectors["apart_fused"][0.5] - by_vectors["apart_fused"][0.0]
     # At the category level the lists hold all candidates there are, in whatever order.
     assert (more > 0).all() if level == "product" else (more.abs() < 1e-9).all()
-    bench.show(figures, level, Console(width=200))
+    diversity.show(figures, level, Console(width=200))
     assert "costs less than 1%" in capsys.readouterr().out
-    bench.draw(figures, test, "tiny", tmp_path / "picture.png")
+    diversity.draw(figures, test, "tiny", tmp_path / "picture.png")
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_refreshed_answers_differ_for_those_who_bought(recommender, capsys):
-    bench = benchmark("refresh")
-    figures = bench.measure(recommender)
+    figures = refresh.measure(recommender)
     still = figures[~figures["moved"]]
     assert len(still)
     np.testing.assert_allclose(still["refreshed"], still["frozen"])
     moved = figures[figures["moved"]]
     assert (moved["refreshed"] != moved["frozen"]).any()
-    bench.show(figures, Console(width=120))
+    refresh.show(figures, Console(width=120))
     assert "all, moved" in capsys.readouterr().out
 
 
 def test_times_of_lists(recommender, monkeypatch, capsys):
-    bench = benchmark("lists")
-    monkeypatch.setattr(bench.Recommender, "load", lambda folder, store=None: recommender)
-    assert bench.main(["somewhere", "--times", "2"]) == 0
+    monkeypatch.setattr(lists.Recommender, "load", lambda folder, store=None: recommender)
+    assert lists.main(["somewhere", "--times", "2"]) == 0
     shown = capsys.readouterr().out
     assert "all 60 users, products" in shown
     assert "load the run" in shown
 
 
 def test_short_histories(loaded, finished, capsys):
-    bench = benchmark("cold_start")
-    found = bench.measure_short(loaded)
+    found = cold_start.measure_short(loaded)
     test = json.loads((finished.folder / "metrics.json").read_text())
     few = test["by_activity"]["category"]["crossaisle"]["0–3"]
     whole = found.get("at most 3 baskets")
     assert (whole["sizes"]["users"] if whole else 0) == few["users"]
     nothing = found["no history"]["ndcg@20"]
     assert nothing["popularity"] == pytest.approx(test["test"]["category"]["popularity"]["ndcg@20"])
-    history = bench.last_baskets(loaded.scorer.cutoff.history, 2)
-    assert bench.basket_counts(history).max() == 2
-    bench.show_short(found, Console(width=200))
+    history = cold_start.last_baskets(loaded.scorer.cutoff.history, 2)
+    assert cold_start.basket_counts(history).max() == 2
+    cold_start.show_short(found, Console(width=200))
     assert "last 3 baskets" in capsys.readouterr().out
 
 
 def test_people_of_whom_more_is_known(loaded, capsys):
-    bench = benchmark("cold_start")
-    with pytest.raises(bench.InputError, match="nothing of users but their purchases"):
-        bench.measure_people(loaded)
+    with pytest.raises(cold_start.InputError, match="nothing of users but their purchases"):
+        cold_start.measure_people(loaded)
     tables = loaded.dataset.tables
     users = pd.DataFrame({"user_id": loaded.dataset.user_ids, "club": "the same"}).astype("str")
     users.loc[::2, "club"] = None
     told = replace(loaded.dataset, tables=replace(tables, users=users))
-    found = bench.measure_people(replace(loaded, dataset=told))["no history"]
+    found = cold_start.measure_people(replace(loaded, dataset=told))["no history"]
     assert 0 < found["sizes"]["users"] <= 30
-    assert found["ndcg@20"][bench.OURS] == pytest.approx(
+    assert found["ndcg@20"][cold_start.OURS] == pytest.approx(
         found["ndcg@20"]["without attributes"]
     )  # one group tells nothing
-    bench.show_short({"no history": found}, Console(width=200))
+    cold_start.show_short({"no history": found}, Console(width=200))
     assert "recent popularity and attributes" in capsys.readouterr().out
 
 
 def test_cold_items_are_ranked_among_themselves(loaded, capsys):
-    bench = benchmark("cold_start")
-    with pytest.raises(bench.InputError, match="this run withholds nothing"):
-        bench.withheld(loaded)
-    run, task, step = bench.pretended(loaded)
+    with pytest.raises(cold_start.InputError, match="this run withholds nothing"):
+        cold_start.withheld(loaded)
+    run, task, step = cold_start.pretended(loaded)
     sold = run.scorer.cutoff.history.counts(run.dataset.catalogue.below.of_product)
     assert step == 0
     assert sold[:, task.items].nnz == 0
     assert task.wanted.any()
-    found = bench.measure_cold(run, task, step)
-    assert set(found["difference"]) == set(found["ndcg@20"]) - {bench.OURS}
+    found = cold_start.measure_cold(run, task, step)
+    assert set(found["difference"]) == set(found["ndcg@20"]) - {cold_start.OURS}
     assert all(0 < value <= 1 for value in found["ndcg@20"].values())
-    bench.show_cold(found, "withheld", Console(width=200))
+    cold_start.show_cold(found, "withheld", Console(width=200))
     assert f"of {len(task.items)} items by {len(task.users)} users" in capsys.readouterr().out
 
 
@@ -140,18 +123,17 @@ def clothing(tmp_path_factory):
 
 
 def test_search_finds_what_words_name(clothing, tmp_path, capsys, monkeypatch):
-    bench = benchmark("search")
-    assert bench._paths("[[a,b, c],[a,d]]") == [["a", "b, c"], ["a", "d"]]
-    shop = bench.read(clothing)
+    assert search._paths("[[a,b, c],[a,d]]") == [["a", "b, c"], ["a", "d"]]
+    shop = search.read(clothing)
     assert shop.shelf.categories[0].startswith("Men > ")
     assert [len(part) for part in shop.parts.values()] == [36, 12, 12]
-    assert [len(part) for part in bench.read(clothing, by_session=True).parts.values()] == [36, 12, 12]
-    assert bench.main([str(clothing), "--to", str(tmp_path / "tuned"), "--strategies", "top", "--epochs", "1"]) == 0
+    assert [len(part) for part in search.read(clothing, by_session=True).parts.values()] == [36, 12, 12]
+    assert search.main([str(clothing), "--to", str(tmp_path / "tuned"), "--strategies", "top", "--epochs", "1"]) == 0
     shown = capsys.readouterr().out
     assert "new words" in shown
     assert "all (micro)" in shown
-    monkeypatch.setattr(bench, "tune", None)  # what is tuned is not tuned again
-    models, ours = bench.measure(shop, tmp_path / "tuned", ("top",), 1)
+    monkeypatch.setattr(search, "tune", None)  # what is tuned is not tuned again
+    models, ours = search.measure(shop, tmp_path / "tuned", ("top",), 1)
     assert ours == "top, catalogue, graph"
     for name in ("TF-IDF", "BM25", "frozen", ours):  # a list of 48 holds all 8 items of a kind among the first 10
         assert models[name].test["recall@10"].mean() > 0.9
@@ -159,12 +141,11 @@ def test_search_finds_what_words_name(clothing, tmp_path, capsys, monkeypatch):
 
 
 def test_bundles_of_clothing_are_completed(clothing, tmp_path, capsys):
-    bench = benchmark("bundles")
-    assert bench.main(["data", str(clothing), "--to", str(tmp_path)]) == 0
+    assert bundles.main(["data", str(clothing), "--to", str(tmp_path)]) == 0
     shown = capsys.readouterr().out
     assert "12 hidden products of 48" in shown
-    task = bench.of_clothing(clothing, tmp_path)
-    found = bench.measure(task)
+    task = bundles.of_clothing(clothing, tmp_path)
+    found = bundles.measure(task)
     assert list(found) == [
         "popularity",
         "co-occurrence",
@@ -178,40 +159,37 @@ def test_bundles_of_clothing_are_completed(clothing, tmp_path, capsys):
 
 
 def test_baskets_of_a_run_are_completed(recommender, monkeypatch):
-    bench = benchmark("bundles")
-    monkeypatch.setattr(bench, "PRIORS", (20.0,))
-    monkeypatch.setattr(bench, "LAMBDAS", (50.0,))
-    task = bench.of_run(recommender, most=40)
+    monkeypatch.setattr(bundles, "PRIORS", (20.0,))
+    monkeypatch.setattr(bundles, "LAMBDAS", (50.0,))
+    task = bundles.of_run(recommender, most=40)
     own = task.goods.groups["category"]
     for moment in (task.validation, task.test):
         sets = moment.asked.sets
         assert len(moment.asked.hidden) > 5
-        assert not any(bench.taken(own, sets, row)[item] for row, item in enumerate(moment.asked.hidden))
+        assert not any(bundles.taken(own, sets, row)[item] for row, item in enumerate(moment.asked.hidden))
     assert task.validation.held.shape[0] < task.test.held.shape[0]
-    found = bench.measure(task)
+    found = bundles.measure(task)
     assert "without trend" in found
     assert all(np.isfinite(test.to_numpy()).all() for _, _, test in found.values())
 
 
 def test_ranks_count_ties_half_and_no_member_of_the_set():
-    bench = benchmark("bundles")
     groups = np.array([0, 1, 1, 2, 3, 4])
-    asked = bench.Questions(
-        bench.sp.csr_array(np.array([[1, 1, 0, 0, 0, 0.0]])), np.array([3]), np.array([0]), np.array([0])
+    asked = bundles.Questions(
+        bundles.sp.csr_array(np.array([[1, 1, 0, 0, 0, 0.0]])), np.array([3]), np.array([0]), np.array([0])
     )
     scores = np.array([[9, 9, 9, 1, 2, 1]], dtype=np.float32)
-    assert bench.ranks(groups, asked, lambda sets: scores).tolist() == [1]
-    assert bench.ranks(None, asked, lambda sets: scores).tolist() == [2]
+    assert bundles.ranks(groups, asked, lambda sets: scores).tolist() == [1]
+    assert bundles.ranks(None, asked, lambda sets: scores).tolist() == [2]
 
 
 def test_other_users_tell_what_a_season_brings(recommender, monkeypatch):
-    bench = benchmark("bundles")
-    monkeypatch.setitem(bench.YEAR, "period", 40.0)
-    year = bench.Year.of(recommender, most=60)
+    monkeypatch.setitem(bundles.YEAR, "period", 40.0)
+    year = bundles.Year.of(recommender, most=60)
     own = year.goods.groups[year.apart]
-    assert not any(bench.taken(own, year.asked.sets, row)[item] for row, item in enumerate(year.asked.hidden))
+    assert not any(bundles.taken(own, year.asked.sets, row)[item] for row, item in enumerate(year.asked.hidden))
     users = [user for part in (year.known, year.learnt, year.asked) for user in set(part.users)]
     assert len(users) == len(set(users))
     shown = Console(record=True, width=160)
-    bench.show_seasons(year, shown)
+    bundles.show_seasons(year, shown)
     assert "half a year off" in shown.export_text()

@@ -8,16 +8,17 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from benchmarks import ensembles
 from errors import InputError
-from tests.recommend.test_benchmarks import benchmark
 
 
 @pytest.fixture(scope="module")
 def bench():
-    made = benchmark("ensembles")
-    grid = made.default_grid
-    made.default_grid = lambda *given: grid(*given)[:1]
-    return made
+    """With one setting of LightGBM."""
+    grid = ensembles.default_grid
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ensembles, "default_grid", lambda *given: grid(*given)[:1])
+        yield ensembles
 
 
 @pytest.fixture(scope="module")

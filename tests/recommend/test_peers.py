@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.peers import compare
 from data.splits import targets
 from evaluation.baselines import Popularity
 from evaluation.evaluate import evaluate
@@ -40,16 +40,12 @@ for epoch in settings["epochs"]:
 @pytest.fixture
 def bench(tmp_path, monkeypatch):
     """The benchmark with two peers, one of which fails; the interpreter is ours."""
-    spec = importlib.util.spec_from_file_location("benchmark_peers", PLACE / "compare.py")
-    made = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = made  # dataclasses look their module up
-    spec.loader.exec_module(made)
     (tmp_path / "run_made_up.py").write_text(SCRIPT)
-    peers = {name: made.Peer("made_up", ({"model": name, "epochs": [1, 2, 3]},)) for name in ("popular", "broken")}
-    monkeypatch.setattr(made, "HERE", tmp_path)
-    monkeypatch.setattr(made, "PEERS", peers)
-    monkeypatch.setattr(made, "environment", lambda library, folder, python: Path(sys.executable))
-    return made
+    peers = {name: compare.Peer("made_up", ({"model": name, "epochs": [1, 2, 3]},)) for name in ("popular", "broken")}
+    monkeypatch.setattr(compare, "HERE", tmp_path)
+    monkeypatch.setattr(compare, "PEERS", peers)
+    monkeypatch.setattr(compare, "environment", lambda library, folder, python: Path(sys.executable))
+    return compare
 
 
 def test_peers_are_chosen_on_validation_and_measured_as_ours_are(bench, finished, loaded, tmp_path, capsys):
@@ -121,12 +117,8 @@ def test_triples_go_one_way_and_number_the_categories_first(bench):
 
 
 def test_every_peer_has_its_script_and_pins():
-    spec = importlib.util.spec_from_file_location("benchmark_peers_as_is", PLACE / "compare.py")
-    made = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = made
-    spec.loader.exec_module(made)
-    assert {"LightGCN", "KGAT", "CKE", "ImplicitMF"} <= set(made.PEERS)
-    for peer in made.PEERS.values():
+    assert {"LightGCN", "KGAT", "CKE", "ImplicitMF"} <= set(compare.PEERS)
+    for peer in compare.PEERS.values():
         assert (PLACE / f"run_{peer.library}.py").is_file()
         pins = (PLACE / f"{peer.library}.txt").read_text().splitlines()
         assert any(line.startswith(f"{peer.library}==") for line in pins)

@@ -12,6 +12,7 @@ import pytest
 from rich.console import Console
 
 import cli
+from benchmarks import reasons
 from data.splits import unseen_categories
 from errors import InputError
 from kg import picture
@@ -19,7 +20,6 @@ from kg.answer import Answer, GraphEdge, GraphNode, GraphPath
 from kg.config import StoreConfig
 from recommend import Recommender, paths
 from recommend.attribution import Attribution, Purchases, shapley_weights
-from tests.recommend.test_benchmarks import benchmark
 
 
 @pytest.fixture
@@ -185,9 +185,8 @@ def test_the_command_prints_draws_and_writes(recommender, user, finished, tmp_pa
 
 
 def test_named_purchases_count_more_than_random_ones(recommender, capsys):
-    bench = benchmark("reasons")
-    figures = bench.measure(recommender, 8, fewest=5)
+    figures = reasons.measure(recommender, 8, fewest=5)
     assert len(figures) == 8
     assert (figures["leave one out"] > figures["random"]).mean() > 0.5
-    bench.show(figures, Console(width=120))
+    reasons.show(figures, Console(width=120))
     assert "largest part of the score" in capsys.readouterr().out

@@ -7,11 +7,11 @@ import pytest
 from rich.console import Console
 
 import cli
+from benchmarks import strength as bench
 from errors import InputError
 from recommend import Recommender
 from recommend.strength import FILE, METHODS, Isotonic, Known, Logistic, Strength, fit, outcomes
 from tests.futures import another_future, without_future
-from tests.recommend.test_benchmarks import benchmark
 from training import build
 from training.cutoffs import Chain
 from training.loaded import load_chosen
@@ -143,7 +143,6 @@ def test_a_run_without_checkpoints_is_told(finished, store, tmp_path, monkeypatc
 
 
 def test_the_benchmark_prints_every_model(chosen, recommender, tmp_path, capsys):
-    bench = benchmark("strength")
     seen, test, strength = bench.seen_and_tested(chosen, recommender.run)
     told = bench.probabilities(seen, test, strength)
     np.testing.assert_allclose(told["one rate"], seen.bought.mean())

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pytest
 
 import train
+from benchmarks import transfer
 from data.dataset import Dataset
 from data.load import most_bought, sample_users
 from data.log import Log
@@ -22,28 +19,17 @@ from evaluation.ranking import rank
 from evaluation.scorer import Problem, Scorer
 from training.scorer import CrossAisleScorer
 
-SOURCE = Path(__file__).parents[2] / "benchmarks" / "transfer.py"
-
-
-@pytest.fixture(scope="module")
-def bench():
-    spec = importlib.util.spec_from_file_location("benchmark_transfer", SOURCE)
-    made = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = made
-    spec.loader.exec_module(made)
-    return made
-
 
 @pytest.fixture(scope="module")
 def sample(run):
     return Dataset.from_tables(sample_users(run.dataset.tables, 20, 0))
 
 
-def test_each_arm_is_a_training_that_differs_in_its_start_alone(bench, tmp_path):
-    (part,) = bench.parts(22_332, [0.01], [1], [20])
+def test_each_arm_is_a_training_that_differs_in_its_start_alone(tmp_path):
+    (part,) = transfer.parts(22_332, [0.01], [1], [20])
     assert part.users == 223
     configs = {}
-    for arm in bench.ARMS:
+    for arm in transfer.ARMS:
         script, *flags = part.command(arm, tmp_path / "run", tmp_path / "data", tmp_path, ["--optimiser.threads=1"])
         assert script == "train.py"
         parsed = train.parse(flags, train.build_parser())
@@ -58,16 +44,16 @@ def test_each_arm_is_a_training_that_differs_in_its_start_alone(bench, tmp_path)
     assert configs["scratch"] == configs["transfer"] == configs["transfer without heads"]
 
 
-def test_samples_come_smallest_first_and_the_last_is_everybody(bench):
-    plan = bench.parts(200, [1.0, 0.1], [1, 2], [4, 12])
+def test_samples_come_smallest_first_and_the_last_is_everybody():
+    plan = transfer.parts(200, [1.0, 0.1], [1, 2], [4, 12])
     assert [(one.users, one.seed, one.epochs) for one in plan] == [(20, 0, 12), (20, 1, 12), (None, 0, 4)]
-    assert len({one.name(arm) for one in plan for arm in bench.ARMS}) == 9
+    assert len({one.name(arm) for one in plan for arm in transfer.ARMS}) == 9
 
 
-def test_asked_about_its_own_shop_a_run_does_as_in_its_own_test(bench, run):
+def test_asked_about_its_own_shop_a_run_does_as_in_its_own_test(run):
     problem = Problem(run.dataset, run.dataset.catalogue.interest, run.config.protocol.test_cutoff)
     scorer = CrossAisleScorer(run.trained.module, run.cutoff).fit(problem)
-    found = bench.measured(scorer, run.dataset, run.dataset, run.config.protocol, "category")
+    found = transfer.measured(scorer, run.dataset, run.dataset, run.config.protocol, "category")
     wanted = targets(run.dataset, problem.level, problem.cutoff, run.config.protocol.horizon)
     own = evaluate(rank(scorer, problem, wanted, 20), wanted, ks=(20,))
     assert found["ndcg@20"].mean() == pytest.approx(own.summary["ndcg@20"])
@@ -91,9 +77,9 @@ class Spy(Scorer):
         return np.zeros((len(rows), self.n), dtype=np.float32)
 
 
-def test_who_is_not_in_the_sample_is_a_stranger_with_a_history(bench, run, sample):
+def test_who_is_not_in_the_sample_is_a_stranger_with_a_history(run, sample):
     spy = Spy(len(run.dataset.catalogue.interest))
-    found = bench.measured(spy, sample, run.dataset, run.config.protocol, "category")
+    found = transfer.measured(spy, sample, run.dataset, run.config.protocol, "category")
     known = {user: row for row, user in enumerate(sample.user_ids)}
     assert spy.rows == [known.get(user, -1) for user in found["user_id"]]
     assert -1 in spy.rows
@@ -101,36 +87,36 @@ def test_who_is_not_in_the_sample_is_a_stranger_with_a_history(bench, run, sampl
     assert all(spy.lines)
 
 
-def test_other_products_are_refused(bench, run):
+def test_other_products_are_refused(run):
     fewer = Dataset.from_tables(most_bought(run.dataset.tables, 100))
     with pytest.raises(InputError, match="other products"):
-        bench.measured(Spy(24), fewer, run.dataset, run.config.protocol, "category")
+        transfer.measured(Spy(24), fewer, run.dataset, run.config.protocol, "category")
 
 
-def test_baselines_know_the_sample_alone(bench, run, sample):
-    found = bench.of_baseline("popularity", sample, run.dataset, run.config.protocol)
+def test_baselines_know_the_sample_alone(run, sample):
+    found = transfer.of_baseline("popularity", sample, run.dataset, run.config.protocol)
     assert set(found["level"]) == {"category", "type", "product"}
     problem = Problem(sample, sample.catalogue.interest, run.config.protocol.test_cutoff)
-    alone = bench.measured(Popularity().fit(problem), sample, run.dataset, run.config.protocol, "category")
+    alone = transfer.measured(Popularity().fit(problem), sample, run.dataset, run.config.protocol, "category")
     pd.testing.assert_frame_equal(found[found["level"] == "category"].reset_index(drop=True), alone)
 
 
-def test_the_table_pairs_users_and_averages_seeds(bench):
+def test_the_table_pairs_users_and_averages_seeds():
     def frame(values):
         return pd.DataFrame({"user_id": ["a", "b", "c"], "level": "category", "ndcg@20": values, "recall@20": values})
 
     scratch = [frame([0.1, 0.5, 0.9]), frame([0.3, 0.5, 0.7])]
     shifted = [one.assign(**{"ndcg@20": one["ndcg@20"] + more}) for one, more in zip(scratch, (0.1, 0.3), strict=True)]
-    rows = bench.table({"scratch": scratch, "transfer": shifted, "ease": scratch}, "category")
+    rows = transfer.table({"scratch": scratch, "transfer": shifted, "ease": scratch}, "category")
     assert rows[0] == ["scratch", "0.5000", "", ""]
     assert rows[1] == ["transfer", "0.7000", "+0.2000 (+0.2000 to +0.2000)", "+0.1000 to +0.3000"]
     assert rows[2][2] == "+0.0000 (+0.0000 to +0.0000)"
 
 
-def test_what_is_wrong_is_told(bench, tmp_path, capsys):
+def test_what_is_wrong_is_told(tmp_path, capsys):
     place = ["--amazon", str(tmp_path), "--out", str(tmp_path / "out")]
-    assert bench.main([str(tmp_path / "none"), *place]) == 2
+    assert transfer.main([str(tmp_path / "none"), *place]) == 2
     assert "there is no run" in capsys.readouterr().err
-    assert bench.main([str(tmp_path), *place, "--shares", "2"]) == 2
-    assert bench.main([str(tmp_path), *place, "--shares", "0.5", "--seeds", "1", "2"]) == 2
+    assert transfer.main([str(tmp_path), *place, "--shares", "2"]) == 2
+    assert transfer.main([str(tmp_path), *place, "--shares", "0.5", "--seeds", "1", "2"]) == 2
     assert not (tmp_path / "out").exists()
