@@ -98,6 +98,18 @@ def test_cold_items_are_ranked_among_themselves(loaded, capsys):
     assert f"of {len(task.items)} items by {len(task.users)} users" in capsys.readouterr().out
 
 
+def test_cold_items_of_all_categories(loaded):
+    run, task, step = cold_start.pretended(loaded)
+    whole = cold_start.ColdTask.of(task.problem, task.items, loaded.config.protocol.horizon, loaded.dataset, True)
+    assert whole.candidates.all()
+    assert set(whole.users) >= set(task.users)
+    future = loaded.dataset.log.between(task.problem.cutoff, task.problem.cutoff + loaded.config.protocol.horizon)
+    bought = future.counts(loaded.dataset.catalogue.below.of_product)[whole.users][:, task.items].toarray() > 0
+    np.testing.assert_array_equal(whole.wanted, bought)
+    found = cold_start.measure_cold(run, whole, step)
+    assert all(0 < value <= 1 for value in found["ndcg@20"].values())
+
+
 WORDS = ["red shoes", "blue hats", "warm coats", "silver rings", "green socks", "black boots"]
 
 
