@@ -3,11 +3,14 @@
     python benchmarks/refresh.py RUN
 
 For each period w of the run's test horizon but the first: the targets are the categories that a user first buys from
-in w or later within the horizon, the candidates those that they had not bought from before w, for both sides alike.
+in w or later within the horizon, the candidates those that they had not bought from before w, for all sides alike.
 *refreshed* ranks them by the history up to w, *frozen* by the history up to the cut-off. The model and its evidence on
-categories are those of the cut-off on both sides, so that the difference is the user's side alone. NDCG@20 is averaged
+categories are those of the cut-off on all sides, so that the difference is the user's side alone. NDCG@20 is averaged
 over a user's periods; intervals by paired bootstrap over users. *moved* are the users who bought something, from any
-category, between the cut-off and w: for the others the two answers are the same.
+category, between the cut-off and w: for the others frozen and refreshed are the same.
+
+A second table: the history up to w with more weight on late purchases (`recommend.emphasis.Emphasis`), against the
+plain one.
 """
 
 from __future__ import annotations
@@ -29,15 +32,23 @@ from evaluation import metrics
 from evaluation.bootstrap import bootstrap
 from evaluation.ranking import Rankings
 from kg.config import StoreConfig
-from recommend import Recommender
+from recommend import Emphasis, Recommender
+from recommend.emphasis import PLAIN
 from recommend.lists import Asked, Wish
 from train import explained
 
 K = 20
+EMPHASES = {
+    "decayed, a quarter": Emphasis(recent=0.25),
+    "decayed, half": Emphasis(recent=0.5),
+    "decayed alone": Emphasis(recent=1.0),
+    "last basket, a quarter": Emphasis(last_basket=0.25),
+    "last basket alone": Emphasis(last_basket=1.0),
+}
 
 
 def measure(recommender: Recommender) -> pd.DataFrame:
-    """NDCG@20 of both sides: a row for each period and user with a target, ``moved`` or not."""
+    """NDCG@20 of all sides: a row for each period and user with a target, ``moved`` or not."""
     protocol = recommender.run.config.protocol
     end = protocol.test_cutoff + protocol.horizon
     periods = range(protocol.test_cutoff + 1, end)
@@ -45,18 +56,19 @@ def measure(recommender: Recommender) -> pd.DataFrame:
 
 
 def one_period(recommender: Recommender, period: int, end: int) -> pd.DataFrame:
-    """Both sides at one period; targets end before ``end``."""
+    """All sides at one period; targets end before ``end``."""
     dataset = recommender.dataset
     level, cutoff = dataset.catalogue.interest, recommender.run.scorer.cutoff.time
     found = targets(dataset, level, period, end - period)
     users, unseen = found.users, found.unseen[found.users]
     wanted = found.hits[users]
-    sides = {"refreshed": period, "frozen": cutoff}
+    sides = {"refreshed": (period, PLAIN), "frozen": (cutoff, PLAIN)}
+    sides |= {name: (period, emphasis) for name, emphasis in EMPHASES.items()}
     row: dict[str, npt.NDArray[np.generic]] = {"user": users}
-    for side, until in sides.items():
+    for side, (until, emphasis) in sides.items():
         asked = Asked(dataset.user_ids[users], users, dataset.log.before(until).of_users(users))
         every = np.ones(len(level), dtype=np.bool_)
-        ranked = recommender.ranker(level.name).best(asked, Wish(len(level), every))
+        ranked = recommender.ranker(level.name).best(asked, Wish(len(level), every, emphasis=emphasis))
         hits = metrics.hits(candidates_only(ranked, unseen), wanted)
         row[side] = metrics.ndcg(hits, metrics.n_targets(wanted), K)
     bought = np.bincount(dataset.log.between(cutoff, period).user, minlength=len(dataset.user_ids))
@@ -86,6 +98,19 @@ def show(figures: pd.DataFrame, terminal: Console) -> None:
     terminal.print(table)
 
 
+def show_emphases(figures: pd.DataFrame, terminal: Console) -> None:
+    """Print what each emphasis is worth over all periods."""
+    table = Table("history", title=f"NDCG@{K}, refreshed each period")
+    for head in ("all", "difference to the whole history (95%)"):
+        table.add_column(head, justify="right")
+    per_user = figures.groupby("user")[["refreshed", *EMPHASES]].mean()
+    table.add_row("whole, plain", f"{per_user['refreshed'].mean():.4f}", "")
+    for name in EMPHASES:
+        (gain,) = bootstrap((per_user[name] - per_user["refreshed"]).to_numpy())
+        table.add_row(name, f"{per_user[name].mean():.4f}", f"{gain.mean:+.4f} ({gain.low:+.4f} to {gain.high:+.4f})")
+    terminal.print(table)
+
+
 def build_arguments() -> argparse.ArgumentParser:
     """The command line."""
     form = argparse.RawDescriptionHelpFormatter
@@ -108,7 +133,10 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(given: argparse.Namespace) -> int:
     recommender = Recommender.load(given.run, StoreConfig(home=given.store) if given.store else None)
-    show(measure(recommender), Console(highlight=False, width=None if sys.stdout.isatty() else 120))
+    terminal = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
+    figures = measure(recommender)
+    show(figures, terminal)
+    show_emphases(figures, terminal)
     return 0
 
 

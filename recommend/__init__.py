@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from recommend.emphasis import Emphasis
     from recommend.filters import Filters
     from recommend.recommender import Recommender
 
-__all__ = ["Filters", "Recommender"]
+__all__ = ["Emphasis", "Filters", "Recommender"]
 
 
 def __getattr__(name: str) -> object:
     """The room's classes, imported when first asked for, so that the command line's help does not wait for torch."""
-    if name == "Filters":
-        from recommend.filters import Filters
-
-        return Filters
-    if name == "Recommender":
-        from recommend.recommender import Recommender
-
-        return Recommender
+    if name in __all__:
+        return getattr(import_module(f"recommend.{name.lower()}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -17,6 +17,7 @@ from errors import InputError
 from kg import output
 from kg.answer import Answer
 from kg.config import StoreConfig
+from recommend.emphasis import Emphasis
 from recommend.filters import Filters
 from recommend.recommender import Recommender
 
@@ -35,7 +36,7 @@ def recommend(given: Namespace) -> pd.DataFrame:
         InputError: an option, a file or the run is wrong, or nobody can be answered.
     """
     _check(given)
-    wanted = filters_of(given)
+    wanted, emphasis = filters_of(given), Emphasis(given.recent, given.half_life, given.last_basket)
     recommender = Recommender.load(given.run, None if given.store == StoreConfig() else given.store)
     problems = Rejects()
     if given.products is not None:
@@ -45,7 +46,7 @@ def recommend(given: Namespace) -> pd.DataFrame:
         recommender.update(given.purchases)
         problems.extend(recommender.problems)
     begin = time.perf_counter()
-    lists = _lists(recommender, given, wanted)
+    lists = _lists(recommender, given, wanted, emphasis)
     seconds = time.perf_counter() - begin
     problems.extend(recommender.problems)
     tell_problems(problems.frame(), given.out)
@@ -93,7 +94,7 @@ def _listed(path: Path) -> pd.Series:
     return Reader(path.parent).read(path.name, ["product_id"])["product_id"]
 
 
-def _lists(recommender: Recommender, given: Namespace, wanted: Filters) -> pd.DataFrame:
+def _lists(recommender: Recommender, given: Namespace, wanted: Filters, emphasis: Emphasis) -> pd.DataFrame:
     level = recommender.dataset.catalogue.interest_level if given.level == CATEGORY else given.level
     return recommender.recommend(
         level,
@@ -105,6 +106,7 @@ def _lists(recommender: Recommender, given: Namespace, wanted: Filters) -> pd.Da
         filters=wanted,
         diversity=given.diversity,
         by=given.reranker,
+        emphasis=emphasis,
     )
 
 

@@ -23,6 +23,7 @@ from data.splits import blocked, unseen_categories
 from errors import InputError
 from evaluation.ranking import CELLS_PER_BATCH, Rankings, batches, rank_batch, tie_order, top_k
 from evaluation.scorer import Problem
+from recommend.emphasis import PLAIN, Emphasis
 from training.cold import ColdScorer
 from training.scorer import CrossAisleScorer
 
@@ -60,12 +61,14 @@ class Wish:
         passed: which items may stand in it, shape (items,).
         owned: whether items in categories that the user has bought from may stand in it.
         within: only items of the user's so many best categories; None: of all.
+        emphasis: how much late purchases count beside the whole history.
     """
 
     k: int
     passed: Mask
     owned: bool = False
     within: int | None = None
+    emphasis: Emphasis = PLAIN
 
 
 class Ranker:
@@ -158,13 +161,11 @@ class Ranker:
         Args:
             history: of the batch, as `data.histories.at_moment` gives it.
             rows: of its users in the population, −1 for strangers, shape (b,).
-            wish: whose ``owned`` and ``within`` count here.
+            wish: whose ``owned``, ``within`` and ``emphasis`` count here.
         """
         unseen = unseen_categories(history, self.interest)
         allowed = np.ones_like(unseen) if wish.owned else unseen
-        scores = self.scorer.fit(self.problem).score_among(history, rows, allowed)
-        if self.added is not None:
-            scores[:, self.added.view.items] = self.added.score(history, rows, allowed)
+        scores = wish.emphasis.mixed(history, self.problem.cutoff, lambda part: self._among(part, rows, allowed))
         if not wish.owned:
             np.putmask(scores, np.ascontiguousarray(blocked(unseen, self.problem.membership)), -np.inf)
         if wish.within is not None:
@@ -173,9 +174,17 @@ class Ranker:
             np.putmask(scores, np.ascontiguousarray(~inside), -np.inf)
         return scores
 
+    def _among(self, history: Log, rows: IntArray, allowed: Mask) -> FloatArray:
+        """Scores among the allowed categories, those of added items too, shape (b, items)."""
+        scores = self.scorer.fit(self.problem).score_among(history, rows, allowed)
+        if self.added is not None:
+            scores[:, self.added.view.items] = self.added.score(history, rows, allowed)
+        return scores
+
     def _best_categories(self, history: Log, rows: IntArray, allowed: Mask, wish: Wish) -> Mask:
         """The ``within`` best of the allowed categories that hold an item which passes, shape (b, categories)."""
-        scores = self.scorer.at_interest().score_among(history, rows, allowed)
+        of_part = self.scorer.at_interest().score_among
+        scores = wish.emphasis.mixed(history, self.problem.cutoff, lambda part: of_part(part, rows, allowed))
         holds = self.problem.membership.T @ wish.passed.astype(np.float32) > 0
         scores[:, ~holds] = -np.inf
         ties = tie_order(self.interest.ids)

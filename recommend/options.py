@@ -42,7 +42,16 @@ def _add_lists(parser: ArgumentParser) -> None:
     parser.add_argument("--level", default="category", help="category, product, or a level's own name")
     parser.add_argument("--k", type=int, default=20, help="length of a list")
     parser.add_argument("--within", type=int | None, default=None, help="only in each user's so many best categories")
+    _add_emphasis(parser)
     add_order(parser, 0.0, "mmr")
+
+
+def _add_emphasis(parser: ArgumentParser) -> None:
+    """Options named as the fields of `recommend.emphasis.Emphasis`."""
+    told = "0 to 1: how much the answer to late purchases counts beside that to the whole history"
+    parser.add_argument("--recent", type=float, default=0.0, help=told)
+    parser.add_argument("--half_life", type=int, default=4, help="periods in which a purchase comes to count half")
+    parser.add_argument("--last_basket", type=float, default=0.0, help="0 to 1: the same of the last basket alone")
 
 
 def add_order(parser: ArgumentParser, diversity: float, by: str) -> None:

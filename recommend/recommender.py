@@ -25,6 +25,7 @@ from recommend.additions import read_additions
 from recommend.aspects import Aspects
 from recommend.bundles import VARIETY, Bundler, BundleWish, beginnings
 from recommend.diversity import Reranker, reranker
+from recommend.emphasis import PLAIN, Emphasis
 from recommend.filters import Filters
 from recommend.lists import Asked, Ranker, Wish, note_short, pool_size
 from recommend.people import attributes, read_people
@@ -116,6 +117,7 @@ class Recommender:
         filters: Filters = EVERYTHING,
         diversity: float = 0.0,
         by: str = "mmr",
+        emphasis: Emphasis = PLAIN,
     ) -> pd.DataFrame:
         """The categories that users have never bought from, best first.
 
@@ -128,6 +130,7 @@ class Recommender:
             filters: what may stand in them.
             diversity: 0 (plain order) … 1.
             by: the re-ranker: mmr, dpp, calibrated or cap.
+            emphasis: how much late purchases count beside the whole history.
 
         Returns:
             ``user_id``, ``item_id``, ``rank`` (from 1), ``score`` (log-probability among the user's unseen
@@ -138,7 +141,9 @@ class Recommender:
             InputError: nobody can be answered, or an argument is wrong.
         """
         level = self.dataset.catalogue.interest_level
-        return self.recommend(level, users, histories, k, people=people, filters=filters, diversity=diversity, by=by)
+        return self.recommend(
+            level, users, histories, k, people=people, filters=filters, diversity=diversity, by=by, emphasis=emphasis
+        )
 
     def products(
         self,
@@ -151,6 +156,7 @@ class Recommender:
         filters: Filters = EVERYTHING,
         diversity: float = 0.0,
         by: str = "mmr",
+        emphasis: Emphasis = PLAIN,
     ) -> pd.DataFrame:
         """Products in categories that users have never bought from, best first.
 
@@ -163,6 +169,7 @@ class Recommender:
             filters: what may stand in them.
             diversity: 0 (plain order) … 1.
             by: the re-ranker.
+            emphasis: as of `categories`.
 
         Returns:
             As `categories`, and for each level of the taxonomy from the interest level down a column with its
@@ -172,7 +179,16 @@ class Recommender:
             InputError: nobody can be answered, or an argument is wrong.
         """
         return self.recommend(
-            PRODUCT, users, histories, k, people=people, within=within, filters=filters, diversity=diversity, by=by
+            PRODUCT,
+            users,
+            histories,
+            k,
+            people=people,
+            within=within,
+            filters=filters,
+            diversity=diversity,
+            by=by,
+            emphasis=emphasis,
         )
 
     def recommend(
@@ -187,6 +203,7 @@ class Recommender:
         filters: Filters = EVERYTHING,
         diversity: float = 0.0,
         by: str = "mmr",
+        emphasis: Emphasis = PLAIN,
     ) -> pd.DataFrame:
         """The same at any level that the run ranks: the interest level, the one below it, or ``product``."""
         _check_length("k", k)
@@ -196,7 +213,7 @@ class Recommender:
         asked = self._asked(users, histories, rejects) if people is None else self._people(users, histories, people)
         passed = filters.items(ranker.problem.level, self.dataset.catalogue, self.history)
         pool = k if diversity == 0 else pool_size(k)
-        found = ranker.best(asked, Wish(min(pool, int(passed.sum())), passed, filters.owned, within))
+        found = ranker.best(asked, Wish(min(pool, int(passed.sum())), passed, filters.owned, within, emphasis))
         found = self._reordered(level, asked, found, order, k)
         self._note_stock(filters, rejects)
         note_short(asked, found, k, rejects)

@@ -42,7 +42,10 @@ def test_refreshed_answers_differ_for_those_who_bought(recommender, capsys):
     moved = figures[figures["moved"]]
     assert (moved["refreshed"] != moved["frozen"]).any()
     refresh.show(figures, Console(width=120))
-    assert "all, moved" in capsys.readouterr().out
+    refresh.show_emphases(figures, Console(width=120))
+    shown = capsys.readouterr().out
+    assert "all, moved" in shown
+    assert "last basket alone" in shown
 
 
 def test_times_of_lists(recommender, monkeypatch, capsys):
