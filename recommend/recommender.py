@@ -444,13 +444,18 @@ class Recommender:
         )
 
     @cached_property
+    def _attributes(self) -> pd.DataFrame:
+        """What is known of the run's users but their purchases."""
+        return attributes(self.dataset)
+
+    @cached_property
     def _groups(self) -> GroupEvidence:
         """What the run's users of the same groups bought before the cut-off."""
-        return GroupEvidence(self.history, self.dataset.catalogue.interest.of_product, attributes(self.dataset))
+        return GroupEvidence(self.history, self.dataset.catalogue.interest.of_product, self._attributes)
 
     def _people(self, users: Sequence[str] | None, histories: Given | None, people: Given) -> Asked:
         """Users of whom more than purchases is known, which counts for those without any."""
-        found = read_people(people, list(attributes(self.dataset).columns), self._groups, self._rejects)
+        found = read_people(people, list(self._attributes.columns), self._groups, self._rejects)
         if users is None and histories is None:
             histories = pd.DataFrame({"user_id": found.index, "product_id": None, "time": None})
         asked = self._asked(users, histories, self._rejects)
