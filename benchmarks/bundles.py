@@ -7,13 +7,13 @@
 run: from one basket of each user with three or more products, a product is hidden that is the only one of its category
 in the basket; ranked are all products of categories that the rest of the basket lacks. Evidence is counted before the
 cut-off, weights are learnt from the last horizon before it on evidence counted before that horizon. What is chosen (κ
-of the prior, EASE's λ, the shrinkage of the cosines) is chosen on the horizon before the test cut-off, with evidence
-and weights from before that. The learnt vectors are the run's, whose final fit saw that horizon: on validation they
-flatter themselves, on test they do not.
+of the prior, λ of EASE as a baseline, the shrinkage of the cosines) is chosen on the horizon before the test cut-off,
+with evidence and weights from before that. The learnt vectors are the run's, whose final fit saw that horizon: on
+validation they flatter themselves, on test they do not.
 
 season: users are split. Evidence is counted on the baskets of half of them, of all times, weights are learnt from a
-quarter's, the last quarter's are asked about. A year's data have no earlier year: what is told of a season is told by
-other users in the same one, which is the most that an earlier year could tell. Learnt vectors are left out.
+quarter's, the last quarter's are asked about. A year's data have no earlier year: other users in the same one stand in
+for it. Learnt vectors are left out.
 
 data: the public bundle data of clothing (see benchmarks/search.py), split by bundle or --by_session; an item is
 hidden from each bundle of validation and test, all items are ranked; evidence: training bundles; weights: half of
@@ -53,8 +53,8 @@ from kg.config import StoreConfig
 from recommend import Recommender
 from recommend.baskets import Baskets, Questions, questions
 from recommend.bundles import LATE, LEARNT_FROM, goods_of, in_seasons
-from recommend.seasons import YEAR
-from recommend.sets import Asked, Goods, SetEvidence, Texts, fit, taken
+from recommend.seasons import year_of
+from recommend.sets import Goods, Lesson, SetEvidence, Texts, fit, taken
 from train import explained
 
 FIGURES = ("hit@10", "hit@50", "ndcg@10")
@@ -220,7 +220,7 @@ def by_weights(moment: Moment, kept: IntArray, weights: FloatArray | sp.csr_arra
 def set_model(task: Task, moment: Moment, prior: float, without: tuple[str, ...] = ()) -> Score:
     """Ours (`recommend.sets`)."""
     before = SetEvidence(task.goods, moment.first, moment.first_late, prior, without)
-    model = fit([Asked(before, moment.learnt.sets, moment.learnt.hidden)], task.apart)
+    model = fit([Lesson(before, moment.learnt.sets, moment.learnt.hidden)], task.apart)
     return model.at(SetEvidence(task.goods, moment.held, moment.late, prior, without)).scores
 
 
@@ -246,25 +246,26 @@ def models(task: Task) -> dict[str, dict[str, Callable[[Moment], Score]]]:
 # -- the comparison ------------------------------------------------------------------------------------------
 
 
-def ranks(groups: IntArray | None, asked: Questions, score: Score) -> IntArray:
+def ranks(groups: IntArray | None, sets: sp.csr_array, hidden: IntArray, score: Score) -> IntArray:
     """Number of candidates before what was hidden, ties counted half, shape (n,).
 
     Args:
         groups: group of each product, of which a completion brings a new one, shape (products,); None: any product.
-        asked: the questions.
+        sets: what is left of each, CSR of shape (n, products).
+        hidden: what was taken out, shape (n,).
         score: of all products.
     """
     found = []
-    for at in range(0, len(asked.hidden), BATCH):
-        sets, hidden = sp.csr_array(asked.sets[at : at + BATCH]), asked.hidden[at : at + BATCH]
-        scores = score(sets).copy()
-        entries = sp.coo_array(sets)
+    for at in range(0, len(hidden), BATCH):
+        some = sp.csr_array(sets[at : at + BATCH])
+        scores = score(some).copy()
+        entries = sp.coo_array(some)
         scores[entries.row, entries.col] = -np.inf
         if groups is not None:
             scores[:, groups < 0] = -np.inf
-            for row in range(len(hidden)):
-                scores[row, taken(groups, sets, row)] = -np.inf
-        own = scores[np.arange(len(hidden)), hidden][:, None]
+            for row in range(some.shape[0]):
+                scores[row, taken(groups, some, row)] = -np.inf
+        own = scores[np.arange(some.shape[0]), hidden[at : at + BATCH]][:, None]
         found.append((scores > own).sum(axis=1) + ((scores == own).sum(axis=1) - 1) // 2)
     return np.concatenate(found)
 
@@ -281,20 +282,14 @@ def measure(task: Task) -> dict[str, tuple[str, float, pd.DataFrame]]:
     groups = None if task.apart is None else task.goods.groups[task.apart]
 
     def of(moment: Moment, setting: Callable[[Moment], Score]) -> pd.DataFrame:
-        return figures(ranks(groups, moment.asked, setting(moment)))
+        return figures(ranks(groups, moment.asked.sets, moment.asked.hidden, setting(moment)))
 
     for name, settings in track(list(models(task).items()), "models"):
         # A variant keeps what was chosen for the whole.
         asked = [found[OURS][0]] if name.startswith("without") else list(settings)
-        tried = {
-            some: float(
-                figures(ranks(groups, task.validation.asked, settings[some](task.validation)))["ndcg@10"].mean()
-            )
-            for some in asked
-        }
+        tried = {some: float(of(task.validation, settings[some])["ndcg@10"].mean()) for some in asked}
         best = max(tried, key=lambda setting: tried[setting])
-        test = figures(ranks(groups, task.test.asked, settings[best](task.test)))
-        found[name] = (best, tried[best], test)
+        found[name] = (best, tried[best], of(task.test, settings[best]))
     return found
 
 
@@ -363,19 +358,19 @@ class Year:
         Args:
             away: told is the time of year so many periods after a question's own; None: none is told.
         """
-        without = ("lately",) if away is None else ()
-        model = fit(in_seasons(self.known, self.learnt, self.goods, self.unit, without), self.apart)
+        plain, groups = SetEvidence(self.goods, self.known.held), self.goods.groups[self.apart]
         moved = replace(self.asked, times=self.asked.times + (away or 0))
-        found = []
-        for part in in_seasons(self.known, moved, self.goods, self.unit, without):
-            some = Questions(part.sets, part.hidden, part.hidden, part.hidden)
-            found.append(figures(ranks(self.goods.groups[self.apart], some, model.at(part.evidence).scores)))
+        lessons, asked = (in_seasons(plain, self.known, some, self.unit) for some in (self.learnt, moved))
+        if away is None:
+            lessons, asked = ([replace(one, evidence=plain) for one in some] for some in (lessons, asked))
+        model = fit(lessons, self.apart)
+        found = [figures(ranks(groups, one.sets, one.hidden, model.at(one.evidence).scores)) for one in asked]
         return pd.concat(found, ignore_index=True)
 
 
 def show_seasons(year: Year, terminal: Console) -> None:
     """Print what it is worth to know the time of year."""
-    half = round(YEAR[year.unit] / 2)
+    half = round(year_of(year.unit) / 2)
     models = {"season told": 0, "none told": None, "half a year off": half}
     found = {name: year.measure(away) for name, away in track(list(models.items()), "models")}
     table = Table("model", title=_sizes(year.asked, year.goods))

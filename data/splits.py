@@ -118,28 +118,15 @@ def blocked(unseen: npt.NDArray[np.bool_], membership: sp.csr_array) -> npt.NDAr
     return np.asarray((membership @ (~unseen).T.astype(np.float32)).T > 0)
 
 
-def targets(
-    dataset: Dataset,
-    level: Level | None,
-    cutoff: int,
-    horizon: int,
-    allowed: npt.NDArray[np.bool_] | None = None,
-) -> Targets:
+def targets(dataset: Dataset, level: Level | None, cutoff: int, horizon: int) -> Targets:
     """Targets at a level (None: products): first met in the horizon, within unseen categories only.
 
     At levels below the interest level everything in an already-bought category is masked, so what remains
     was never bought before.
-
-    Args:
-        dataset: the shop's data.
-        level: of the targets.
-        cutoff: moment of prediction.
-        horizon: length of the window after it.
-        allowed: categories that count as unseen, shape (users, categories); default: those never bought from.
     """
     catalogue = dataset.catalogue
     interest = catalogue.interest
-    unseen = unseen_categories(dataset.log.before(cutoff), interest) if allowed is None else allowed
+    unseen = unseen_categories(dataset.log.before(cutoff), interest)
     n_products = len(catalogue.product_ids)
     of_product = sp.eye_array(n_products, dtype=np.float32, format="csr") if level is None else level.of_product
     future = dataset.log.between(cutoff, cutoff + horizon)

@@ -19,6 +19,7 @@ from evaluation.baselines import Ease, EaseConfig, Popularity, PopularityConfig
 from evaluation.bootstrap import Crossed, Interval, crossed
 from evaluation.ranking import batches, tie_order
 from evaluation.scorer import FloatArray, IntArray, Problem, Scorer
+from evidence.histories import map_values
 from evidence.popularity import buyers
 
 Mask = npt.NDArray[np.bool_]
@@ -58,21 +59,23 @@ class ColdTask:
             horizon: of the targets.
             whole: the same shop with the purchases that were withheld: targets come from it, and what a user has
                 bought from is told by it too. Default: the problem's own data.
-            anywhere: items of categories that a user has bought from are candidates too.
+            anywhere: items of categories that a user has bought from are candidates too; what they bought before
+                is then no target.
 
         Raises:
             InputError: nobody buys one of the items.
         """
         known = whole or problem.dataset
         level = None if problem.level is None else known.catalogue.levels[problem.level.name]
-        unseen = np.ones((known.log.n_users, len(known.catalogue.interest)), dtype=np.bool_) if anywhere else None
-        found = targets(known, level, problem.cutoff, horizon, unseen)
-        hits = sp.csr_array(sp.csc_array(found.hits)[:, items])
+        found = targets(known, level, problem.cutoff, horizon)
+        hits = _first_bought(problem, known, horizon) if anywhere else found.hits
+        hits = sp.csr_array(sp.csc_array(hits)[:, items])
         users = np.flatnonzero(np.diff(hits.indptr))
         if not len(users):
             what = f"nobody buys one of the {len(items)} cold items of the {problem.name} level"
             raise InputError(what, where="cold start", remedy="Give a longer horizon, or withhold more.")
-        closed = blocked(found.unseen[users], sp.csr_array(problem.membership[items]))
+        open_ = np.ones_like(found.unseen[users]) if anywhere else found.unseen[users]
+        closed = blocked(open_, sp.csr_array(problem.membership[items]))
         return cls(problem, items, users, ~closed, hits[users].toarray() > 0, anywhere)
 
     def scores(self, score: Ranked) -> FloatArray:
@@ -104,6 +107,15 @@ class ColdTask:
         """The wanted pairs, each counting 1 / the number of its user's."""
         user, item = np.nonzero(self.wanted)
         return Crossed(user, item, 1 / self.wanted.sum(axis=1)[user])
+
+
+def _first_bought(problem: Problem, known: Dataset, horizon: int) -> sp.csr_array:
+    """1 where a user first buys an item in the horizon, of whatever category, CSR of shape (users, items)."""
+    before = map_values(known.log.before(problem.cutoff).counts(problem.of_product), np.sign)
+    after = map_values(known.log.between(problem.cutoff, problem.cutoff + horizon).counts(problem.of_product), np.sign)
+    found = sp.csr_array(after - after.multiply(before))
+    found.eliminate_zeros()
+    return found
 
 
 def ndcg(task: ColdTask, gains: FloatArray) -> float:

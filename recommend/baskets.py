@@ -9,6 +9,7 @@ import numpy.typing as npt
 import scipy.sparse as sp
 
 from data.log import Log
+from errors import InputError
 
 IntArray = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
@@ -74,6 +75,9 @@ def questions(baskets: Baskets, most: int, groups: IntArray | None = None, seed:
         groups: group (category) of each product, shape (products,): what is taken out is then the only one of its
             group in the basket, and products without a group are left out; None: any product may be taken out.
         seed: of the draws.
+
+    Raises:
+        InputError: no basket can be asked about.
     """
     rng = np.random.default_rng(seed)
     order = rng.permutation(baskets.held.shape[0])
@@ -86,6 +90,9 @@ def questions(baskets: Baskets, most: int, groups: IntArray | None = None, seed:
             hidden.append(int(rng.choice(may)))
         if len(rows) == most:
             break
+    if not rows:
+        remedy = "Bundles need baskets with three or more products; see `basket_id`."
+        raise InputError("no basket has three products", where="bundle", remedy=remedy)
     taken = np.array(hidden, dtype=np.int64)
     return Questions(_without(sp.csr_array(baskets.held[rows]), taken), taken, baskets.users[rows], baskets.times[rows])
 

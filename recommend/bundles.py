@@ -22,7 +22,7 @@ from kg.schema import level_labels
 from recommend.baskets import Baskets, Questions, questions
 from recommend.filters import Filters, unit_prices
 from recommend.seasons import around
-from recommend.sets import Asked, Goods, SetEvidence, SetModel, Texts, fit, taken
+from recommend.sets import Goods, Lesson, SetEvidence, SetModel, Texts, fit, taken
 from training.loaded import LoadedRun
 
 FloatArray = npt.NDArray[np.float32]
@@ -112,46 +112,32 @@ def learnt_before(
         InputError: no basket of the window can be learnt from.
     """
     window = Baskets.of(log.between(cutoff - horizon, cutoff), len(goods))
-    asked = _asked(window, goods, apart, seed)
+    asked = questions(window, LEARNT_FROM, goods.groups[apart], seed)
     known = evidence_before(goods, log, cutoff - horizon, without)
-    return fit([Asked(known, asked.sets, asked.hidden)], apart, seed).at(evidence_before(goods, log, cutoff, without))
+    return fit([Lesson(known, asked.sets, asked.hidden)], apart, seed).at(evidence_before(goods, log, cutoff, without))
 
 
-def _asked(baskets: Baskets, goods: Goods, apart: str, seed: int) -> Questions:
-    """What the weights are learnt from.
-
-    Raises:
-        InputError: no basket can be asked about.
-    """
-    found = questions(baskets, LEARNT_FROM, goods.groups[apart], seed)
-    if not len(found.hidden):
-        remedy = "Bundles need baskets with three or more products; see `basket_id`."
-        raise InputError("no basket has three products", where="bundle", remedy=remedy)
-    return found
-
-
-def in_seasons(known: Baskets, asked: Questions, goods: Goods, unit: str, without: Sequence[str] = ()) -> list[Asked]:
+def in_seasons(plain: SetEvidence, known: Baskets, asked: Questions, unit: str) -> list[Lesson]:
     """Questions, each with what was bought around its time of year.
 
     Args:
-        known: baskets that the evidence is counted on: of other users than those who are asked about.
+        plain: counted on ``known``.
+        known: baskets of other users than those who are asked about.
         asked: at any time.
-        goods: the products.
         unit: what a period is.
-        without: names of evidence to leave out.
+
+    Raises:
+        InputError: how many periods a year has is not known.
     """
-    plain = SetEvidence(goods, known.held, known.held[:0], without=without)
     found = []
     for time in np.unique(asked.times):
         some = asked.where(asked.times == time)
         season = plain.seasonal(known.held[around(known.times, int(time), unit)])
-        found.append(Asked(season, some.sets, some.hidden))
+        found.append(Lesson(season, some.sets, some.hidden))
     return found
 
 
-def learnt_in_seasons(
-    goods: Goods, baskets: Baskets, season: int, unit: str, apart: str, without: Sequence[str] = (), seed: int = 0
-) -> SetModel:
+def learnt_by_season(goods: Goods, baskets: Baskets, unit: str, apart: str, seed: int = 0) -> SetModel:
     """Weights from the baskets of half of the users, at their times of year, on evidence of the others.
 
     A year's log has no earlier year to learn from, so one half of the users tells what the other's season brings.
@@ -159,27 +145,41 @@ def learnt_in_seasons(
     Args:
         goods: the products.
         baskets: all that are known.
-        season: a period, at whose time of year the model is to complete sets.
         unit: what a period is.
         apart: group of which what was taken out is the only one in its basket.
-        without: names of evidence to leave out.
         seed: of halves and draws.
 
+    Returns:
+        With the evidence of all baskets, for `at_season`.
+
     Raises:
-        InputError: nothing was bought around that time of year, or no basket can be learnt from.
+        InputError: no basket can be learnt from, or how many periods a year has is not known.
+    """
+    half = np.random.default_rng(seed).permutation(int(baskets.users.max()) + 1)[baskets.users] % 2 == 0
+    asked, known = questions(baskets.where(~half), LEARNT_FROM, goods.groups[apart], seed), baskets.where(half)
+    lessons = in_seasons(SetEvidence(goods, known.held), known, asked, unit)
+    return fit(lessons, apart, seed).at(SetEvidence(goods, baskets.held))
+
+
+def at_season(model: SetModel, baskets: Baskets, season: int, unit: str) -> SetModel:
+    """The model for a time of year.
+
+    Args:
+        model: of `learnt_by_season`.
+        baskets: what its evidence was counted on.
+        season: a period of that time of year.
+        unit: what a period is.
+
+    Raises:
+        InputError: nothing was bought around that time of year.
     """
     near = around(baskets.times, season, unit)
     if not near.any():
+        what = f"the purchases know nothing of the time of year of {unit} {season}"
         first, last = baskets.times.min(), baskets.times.max()
         remedy = f"Give a period of a time of year that lies in them: they go from {unit} {first} to {last}."
-        raise InputError(
-            f"the purchases know nothing of the time of year of {unit} {season}", where="season", remedy=remedy
-        )
-    half = np.random.default_rng(seed).permutation(int(baskets.users.max()) + 1)[baskets.users] % 2 == 0
-    asked = _asked(baskets.where(~half), goods, apart, seed)
-    model = fit(in_seasons(baskets.where(half), asked, goods, unit, without), apart, seed)
-    whole = SetEvidence(goods, baskets.held, baskets.held[:0], without=without)
-    return model.at(whole.seasonal(baskets.held[near]))
+        raise InputError(what, where="season", remedy=remedy)
+    return model.at(model.evidence.seasonal(baskets.held[near]))
 
 
 class Bundler:
@@ -194,10 +194,9 @@ class Bundler:
     def __init__(self, run: LoadedRun, history: Log, vectors: FloatArray) -> None:
         self.run, self.history = run, history
         self.goods = goods_of(run, vectors)
-        self._models: dict[int | None, SetModel] = {}
 
     def model(self, season: int | None = None) -> SetModel:
-        """What completes a set, learnt when first asked for.
+        """What completes a set.
 
         Args:
             season: a period, at whose time of year; None: after the cut-off.
@@ -205,16 +204,27 @@ class Bundler:
         Raises:
             InputError: nothing was bought around that time of year, or no basket can be learnt from.
         """
-        if season not in self._models:
-            dataset, time = self.run.dataset, self.run.scorer.cutoff.time
-            apart = dataset.catalogue.interest_level
-            if season is None:
-                found = learnt_before(self.goods, self.history, time, self.run.config.protocol.horizon, apart)
-            else:
-                known = Baskets.of(self.history.before(time), len(self.goods))
-                found = learnt_in_seasons(self.goods, known, season, dataset.tables.time_unit, apart)
-            self._models[season] = found
-        return self._models[season]
+        if season is None:
+            return self._coming
+        return at_season(self._by_season, self._baskets, season, self.run.dataset.tables.time_unit)
+
+    @cached_property
+    def _coming(self) -> SetModel:
+        """For the weeks after the cut-off."""
+        horizon = self.run.config.protocol.horizon
+        return learnt_before(self.goods, self.history, self.run.scorer.cutoff.time, horizon, self._apart)
+
+    @cached_property
+    def _by_season(self) -> SetModel:
+        return learnt_by_season(self.goods, self._baskets, self.run.dataset.tables.time_unit, self._apart)
+
+    @cached_property
+    def _baskets(self) -> Baskets:
+        return Baskets.of(self.history.before(self.run.scorer.cutoff.time), len(self.goods))
+
+    @property
+    def _apart(self) -> str:
+        return self.run.dataset.catalogue.interest_level
 
     @cached_property
     def prices(self) -> Prices:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +12,10 @@ from data.log import Log
 from errors import InputError
 
 FloatArray = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
 HALF_LIFE = 4
 WEIGHTS = (0.5, 0.25, 0.25)
+ROUNDING = 1e-9  # smaller weights are none: 1 − a − b may leave a rest
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,9 @@ class Emphasis:
     """Mixes the answers of a user's whole history, of what they bought late, and of their last basket.
 
     p(i) = (1 − a − b) p(i | whole history) + a Σ_j w_j p(i | last j · h periods) + b p(i | last basket), j = 1, 2, 3,
-    w = ½, ¼, ¼: a purchase counts half as much for each half-life that it is old. Where a user bought nothing in a
-    window, the whole history stands for it. Nothing is trained: each part is the model's own answer.
+    w = ½, ¼, ¼: in the second part a purchase of the last half-life counts 1, of the one before ½, of the third ¼, an
+    older one nothing. Where a user bought nothing in a window, the whole history stands for it. Nothing is trained:
+    each part is the model's own answer.
 
     Attributes:
         recent: a, 0 … 1.
@@ -51,15 +54,23 @@ class Emphasis:
             history: of some users, before the cut-off.
             cutoff: ages are counted from it.
         """
-        found = [(1 - self.recent - self.last_basket, history)]
+        whole, found = 1 - self.recent - self.last_basket, []
+        for weight, inside in self._windows(history, cutoff):
+            kept = inside | _of_nobody(history, inside)
+            if kept.all():
+                whole += weight
+            else:
+                found.append((weight, history.where(kept)))
+        return [(weight, part) for weight, part in ((whole, history), *found) if weight > ROUNDING]
+
+    def _windows(self, history: Log, cutoff: int) -> Iterator[tuple[float, Mask]]:
+        """Weights, and what is in each window of the history."""
         for number, weight in enumerate(WEIGHTS if self.recent else (), 1):
-            kept = history.time >= cutoff - number * self.half_life
-            found.append((self.recent * weight, _or_all(history, kept)))
+            yield self.recent * weight, history.time >= cutoff - number * self.half_life
         if self.last_basket:
             latest = np.full(history.n_users, -1, dtype=np.int64)
             latest[history.user] = history.basket  # the log is in order of time: the last one stays
-            found.append((self.last_basket, _or_all(history, history.basket == latest[history.user])))
-        return [(weight, part) for weight, part in found if weight > 0]
+            yield self.last_basket, history.basket == latest[history.user]
 
     def mixed(self, history: Log, cutoff: int, score: Callable[[Log], FloatArray]) -> FloatArray:
         """Log-probabilities of the mixture.
@@ -78,11 +89,11 @@ class Emphasis:
         return mixed
 
 
-def _or_all(history: Log, kept: npt.NDArray[np.bool_]) -> Log:
-    """What is kept, and all of the users of whom nothing is."""
+def _of_nobody(history: Log, kept: Mask) -> Mask:
+    """Purchases of the users of whom nothing is kept."""
     some = np.zeros(history.n_users, dtype=np.bool_)
     some[history.user[kept]] = True
-    return history.where(kept | ~some[history.user])
+    return ~some[history.user]
 
 
 PLAIN = Emphasis()

@@ -50,7 +50,7 @@ def _add_emphasis(parser: ArgumentParser) -> None:
     """Options named as the fields of `recommend.emphasis.Emphasis`."""
     told = "0 to 1: how much the answer to late purchases counts beside that to the whole history"
     parser.add_argument("--recent", type=float, default=0.0, help=told)
-    parser.add_argument("--half_life", type=int, default=4, help="periods in which a purchase comes to count half")
+    parser.add_argument("--half_life", type=int, default=4, help="periods after which late purchases count half")
     parser.add_argument("--last_basket", type=float, default=0.0, help="0 to 1: the same of the last basket alone")
 
 

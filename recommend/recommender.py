@@ -135,7 +135,8 @@ class Recommender:
         Returns:
             ``user_id``, ``item_id``, ``rank`` (from 1), ``score`` (log-probability among the user's unseen
             categories), ``name``; where the run is calibrated (``crossaisle calibrate``) ``probability`` of a purchase
-            within the horizon and ``expected_spend``. Users that cannot be answered stand in ``problems``.
+            within the horizon and ``expected_spend``, both of the whole history, whatever the emphasis. Users that
+            cannot be answered stand in ``problems``.
 
         Raises:
             InputError: nobody can be answered, or an argument is wrong.

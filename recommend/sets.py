@@ -142,11 +142,10 @@ class SetEvidence:
         without: Sequence[str] = (),
     ) -> None:
         self.goods = goods
-        self._products, self._ease_products = Together(baskets, prior), Regressed(baskets)
+        self._products = Together(baskets, prior)
         self._of_group = {name: _one_hot(codes) for name, codes in goods.groups.items()}
         by_group = {name: sp.csr_array(baskets @ matrix) for name, matrix in self._of_group.items()}
         self._groups = {name: Together(held, prior) for name, held in by_group.items()}
-        self._ease_groups = {name: Regressed(held) for name, held in by_group.items()}
         self._of_text = {name: _one_hot(some.of_product, len(some.vectors)) for name, some in goods.texts.items()}
         self.popular = np.log(self._products.share)
         self._lately = np.empty(0, np.float32) if late is None else _trend(late, self._products)
@@ -155,12 +154,14 @@ class SetEvidence:
         texts = [f"text_{name}" for name in goods.texts]
         names = ["popular", *lately, *together, *texts, *["learnt"] * (goods.vectors is not None)]
         self.names = [name for name in names if name not in without]
+        levels = {"ease_product": baskets} | {f"ease_{name}": held for name, held in by_group.items()}
+        self._ease = {name: Regressed(held) for name, held in levels.items() if name in self.names}
 
     def seasonal(self, baskets: sp.csr_array) -> SetEvidence:
-        """The same, with what is in a season's baskets in place of what is in the late ones."""
+        """The same with ``season``, from a season's baskets, and without ``lately``; all else is shared."""
         found = copy.copy(self)
         found._lately = _trend(baskets, self._products)
-        found.names = ["season" if name == "lately" else name for name in self.names]
+        found.names = [name for name in self.names if name not in ("lately", "season")] + ["season"]
         return found
 
     def of(self, sets: sp.csr_array, products: IntArray | None = None) -> FloatArray:
@@ -180,13 +181,13 @@ class SetEvidence:
             found = (self.popular if name == "popular" else self._lately)[some]
             return np.broadcast_to(found, (shares.shape[0], len(found)))
         if name in ("with_product", "ease_product"):
-            return (self._products if name == "with_product" else self._ease_products).of(shares, products)
+            return (self._products if name == "with_product" else self._ease[name]).of(shares, products)
         if name == "learnt":
             assert self.goods.vectors is not None
             return np.asarray(_unit(shares @ self.goods.vectors) @ self.goods.vectors[some].T, dtype=np.float32)
         kind, _, what = name.partition("_")
         if kind in ("with", "ease"):
-            groups = (self._groups if kind == "with" else self._ease_groups)[what]
+            groups = self._groups[what] if kind == "with" else self._ease[name]
             of_group = groups.of(row_shares(shares @ self._of_group[what]))
             return _spread(of_group, self.goods.groups[what][some])
         texts = self.goods.texts[what]
@@ -228,7 +229,7 @@ class SetModel:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Lesson:
     """Sets with a product taken out, and what is known when they are asked about.
 
     Attributes:
@@ -242,7 +243,7 @@ class Asked:
     hidden: IntArray
 
 
-def fit(asked: Sequence[Asked], apart: str | None = None, seed: int = 0, penalty: float = PENALTY) -> SetModel:
+def fit(lessons: Sequence[Lesson], apart: str | None = None, seed: int = 0, penalty: float = PENALTY) -> SetModel:
     """Learn the weights from sets and the product that was hidden from each.
 
     Maximum likelihood over the hidden product and others drawn for a batch of sets, half of them uniformly, half by
@@ -250,7 +251,7 @@ def fit(asked: Sequence[Asked], apart: str | None = None, seed: int = 0, penalty
     standardised evidence; L-BFGS.
 
     Args:
-        asked: sets, apart where other evidence is known of them; the evidence of all has the same names.
+        lessons: apart where other evidence is known of the sets; the evidence of all has the same names.
         apart: a group (category) of which a set's completion brings a new one; None: any product may complete it.
         seed: of the draws.
         penalty: of the squared weights.
@@ -259,9 +260,9 @@ def fit(asked: Sequence[Asked], apart: str | None = None, seed: int = 0, penalty
         With the evidence of the last ones.
     """
     rng = np.random.default_rng(seed)
-    drawn = [_drawn(part, rows, apart, rng) for part in asked for rows in _few(len(part.hidden))]
+    drawn = [_drawn(lesson, rows, apart, rng) for lesson in lessons for rows in _few(len(lesson.hidden))]
     inputs, offsets = (np.concatenate(column) for column in zip(*drawn, strict=True))
-    return SetModel(asked[-1].evidence, _maximised(inputs, offsets, penalty))
+    return SetModel(lessons[-1].evidence, _maximised(inputs, offsets, penalty))
 
 
 def _few(n: int) -> list[IntArray]:
@@ -270,10 +271,10 @@ def _few(n: int) -> list[IntArray]:
 
 
 def _drawn(
-    asked: Asked, rows: IntArray, apart: str | None, rng: np.random.Generator
+    lesson: Lesson, rows: IntArray, apart: str | None, rng: np.random.Generator
 ) -> tuple[FloatArray, npt.NDArray[np.float64]]:
     """Evidence on the hidden product of some sets, then on others, and what corrects for their chances."""
-    evidence, sets, hidden = asked.evidence, asked.sets, asked.hidden[rows]
+    evidence, sets, hidden = lesson.evidence, lesson.sets, lesson.hidden[rows]
     popular = np.exp(evidence.popular)
     chance = 0.5 / len(popular) + 0.5 * popular / popular.sum()
     others = rng.choice(len(popular), NEGATIVES, p=chance)

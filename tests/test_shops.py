@@ -87,7 +87,7 @@ def test_the_two_mappings_of_amazon_differ_in_the_edges_alone():
 def test_a_whole_document(files, tmp_path, monkeypatch):
     trained = Trained()
     monkeypatch.setattr(shops, "ended", trained)
-    assert run(shops, files, "--quick", f"--out={tmp_path / 'out'}") == 0
+    assert run(files, "--quick", f"--out={tmp_path / 'out'}") == 0
     assert [Path(command[0]).name for command in trained.commands] == ["train.py"] * 2 + ["cli.py"] + ["train.py"] * 2
     text = (tmp_path / "out" / "shops.md").read_text()
     headings = [line for line in text.splitlines() if line.startswith("## ")]
@@ -99,7 +99,7 @@ def test_a_whole_document(files, tmp_path, monkeypatch):
 
 def test_an_interrupted_command_leaves_what_is_known(files, tmp_path, monkeypatch):
     monkeypatch.setattr(shops, "ended", Trained(stop_at=1))
-    assert run(shops, files, f"--out={tmp_path / 'out'}") == 130
+    assert run(files, f"--out={tmp_path / 'out'}") == 130
     text = (tmp_path / "out" / "shops.md").read_text()
     assert "## Amazon Beauty\n" in text
     assert "Ta-Feng" not in text

@@ -87,7 +87,7 @@ def made_up(rng, informed, users=60, each=12):
 def test_a_lift_is_found_where_there_is_one(informed):
     """Both rankers get better by a feature that tells, and are not told to be by one that does not."""
     rng = np.random.default_rng(0)
-    learn, test = made_up(benchmark, rng, informed, 200), made_up(benchmark, rng, informed)
+    learn, test = made_up(rng, informed, 200), made_up(rng, informed)
     taken = np.zeros((60, 12), dtype=np.float32)
     taken[test.user, test.item] = test.taken
     found = benchmark.Targets(np.ones((60, 12), dtype=bool), benchmark.sp.csr_array(taken))

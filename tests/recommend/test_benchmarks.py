@@ -11,6 +11,7 @@ import pytest
 from rich.console import Console
 
 from benchmarks import bundles, cold_start, diversity, lists, refresh, search
+from recommend import seasons
 
 
 @pytest.mark.parametrize("level", ["category", "product"])
@@ -108,9 +109,15 @@ def test_cold_items_of_all_categories(loaded):
     assert set(whole.users) >= set(task.users)
     future = loaded.dataset.log.between(task.problem.cutoff, task.problem.cutoff + loaded.config.protocol.horizon)
     bought = future.counts(loaded.dataset.catalogue.below.of_product)[whole.users][:, task.items].toarray() > 0
-    np.testing.assert_array_equal(whole.wanted, bought)
+    before = loaded.dataset.log.before(task.problem.cutoff).counts(loaded.dataset.catalogue.below.of_product)
+    before = before[whole.users][:, task.items].toarray() > 0
+    np.testing.assert_array_equal(whole.wanted, bought & ~before)
     found = cold_start.measure_cold(run, whole, step)
     assert all(0 < value <= 1 for value in found["ndcg@20"].values())
+    history = run.scorer.cutoff.history.of_users(whole.users)
+    for anywhere in (False, True):
+        allowed = cold_start._allowed(history, run.dataset, anywhere)
+        assert allowed.all() == anywhere
 
 
 WORDS = ["red shoes", "blue hats", "warm coats", "silver rings", "green socks", "black boots"]
@@ -190,21 +197,26 @@ def test_baskets_of_a_run_are_completed(recommender, monkeypatch):
 
 def test_ranks_count_ties_half_and_no_member_of_the_set():
     groups = np.array([0, 1, 1, 2, 3, 4])
-    asked = bundles.Questions(
-        bundles.sp.csr_array(np.array([[1, 1, 0, 0, 0, 0.0]])), np.array([3]), np.array([0]), np.array([0])
-    )
+    one, hidden = bundles.sp.csr_array(np.array([[1, 1, 0, 0, 0, 0.0]])), np.array([3])
     scores = np.array([[9, 9, 9, 1, 2, 1]], dtype=np.float32)
-    assert bundles.ranks(groups, asked, lambda sets: scores).tolist() == [1]
-    assert bundles.ranks(None, asked, lambda sets: scores).tolist() == [2]
+    assert bundles.ranks(groups, one, hidden, lambda sets: scores).tolist() == [1]
+    assert bundles.ranks(None, one, hidden, lambda sets: scores).tolist() == [2]
 
 
 def test_other_users_tell_what_a_season_brings(recommender, monkeypatch):
-    monkeypatch.setitem(bundles.YEAR, "period", 40.0)
+    with pytest.raises(cold_start.InputError, match="how many periods of the data make a year"):
+        bundles.show_seasons(bundles.Year.of(recommender, most=60), Console())
+    monkeypatch.setitem(seasons.YEAR, "period", 40.0)
     year = bundles.Year.of(recommender, most=60)
     own = year.goods.groups[year.apart]
     assert not any(bundles.taken(own, year.asked.sets, row)[item] for row, item in enumerate(year.asked.hidden))
     users = [user for part in (year.known, year.learnt, year.asked) for user in set(part.users)]
     assert len(users) == len(set(users))
+    monkeypatch.setitem(seasons.YEAR, "period", 1e9)  # only the question's own periods are near it
+    found = [year.measure(away) for away in (0, None, 10**8)]
+    assert [len(figures) for figures in found] == [len(year.asked.hidden)] * 3
+    pd.testing.assert_frame_equal(found[1], year.measure(None))
+    assert not found[0].equals(found[1])
     shown = Console(record=True, width=160)
     bundles.show_seasons(year, shown)
     assert "half a year off" in shown.export_text()

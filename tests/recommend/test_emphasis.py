@@ -62,7 +62,7 @@ def test_the_last_basket_alone(recommender, level):
 
 
 def test_lists_are_the_same_alone_and_in_a_batch(recommender):
-    users, emphasis = list(map(str, recommender.user_ids[:6])), Emphasis(recent=0.5, half_life=2, last_basket=0.3)
+    users, emphasis = list(map(str, recommender.user_ids[:12])), Emphasis(recent=0.5, half_life=2, last_basket=0.3)
     together = recommender.categories(users, k=5, emphasis=emphasis)
     alone = pd.concat([recommender.categories([user], k=5, emphasis=emphasis) for user in users], ignore_index=True)
     assert together["item_id"].tolist() == alone["item_id"].tolist()
@@ -72,6 +72,31 @@ def test_lists_are_the_same_alone_and_in_a_batch(recommender):
     within = recommender.products(users, k=5, within=2, emphasis=emphasis)
     best = together[together["rank"] <= 2].groupby("user_id")["item_id"].agg(set)
     assert all(row.category in best[row.user_id] for row in within.itertuples())
+
+
+def test_after_an_update_ages_count_from_the_latest_purchase(recommender):
+    user, products = str(recommender.user_ids[0]), recommender.dataset.catalogue.product_ids[[3, 30]]
+    cutoff = recommender.run.scorer.cutoff.time
+    later = pd.DataFrame({"user_id": user, "product_id": products, "time": cutoff + 2, "basket_id": "new"})
+    recommender.update(later)
+    found = recommender.categories([user], k=50, emphasis=Emphasis(last_basket=1.0))
+    alone = recommender.categories(histories=later, k=500)
+    both = set(found["item_id"])
+    assert found["item_id"].tolist() == [item for item in alone["item_id"] if item in both][: len(found)]
+
+
+def test_strangers_and_newcomers(recommender):
+    rows = recommender.dataset.tables.interactions
+    user, emphasis = str(recommender.user_ids[3]), Emphasis(recent=0.5, half_life=2)
+    own = rows[(rows["user_id"] == user) & (rows["time"] < recommender.run.scorer.cutoff.time)]
+    nobody = pd.DataFrame({"user_id": ["nobody"], "product_id": [None], "time": [None]})
+    together = recommender.categories(histories=pd.concat([own, nobody]), k=5, emphasis=emphasis)
+    known = recommender.categories([user], k=5, emphasis=emphasis)
+    of_user = together[together["user_id"] == user]
+    assert of_user["item_id"].tolist() == known["item_id"].tolist()
+    plain = recommender.categories(histories=nobody, k=5)
+    newcomer = together[together["user_id"] == "nobody"]
+    np.testing.assert_allclose(newcomer["score"], plain["score"], rtol=1e-4)
 
 
 @pytest.mark.parametrize(

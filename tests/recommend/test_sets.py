@@ -13,8 +13,8 @@ from errors import InputError
 from evidence.cooccurrence import ease_weights
 from recommend import seasons
 from recommend.baskets import Baskets, questions
-from recommend.bundles import learnt_in_seasons
-from recommend.sets import Asked, Goods, Regressed, SetEvidence, Texts, Together, fit, taken
+from recommend.bundles import at_season, learnt_by_season
+from recommend.sets import Goods, Lesson, Regressed, SetEvidence, Texts, Together, fit, taken
 
 
 def rows(*baskets, size):
@@ -78,7 +78,7 @@ def test_what_was_planted_is_found(planted):
     sets = rows(
         *([held.indices[held.indptr[row]], *held.indices[held.indptr[row] + 2 :][:2]] for row in range(300)), size=40
     )
-    model = fit([Asked(SetEvidence(goods, held[300:], without=["learnt"]), sets, hidden)], "category")
+    model = fit([Lesson(SetEvidence(goods, held[300:], without=["learnt"]), sets, hidden)], "category")
     asked = rows(*([item] for item in range(8)), size=40)
     assert list(model.scores(asked).argmax(axis=1)) == list(range(8, 16))
     np.testing.assert_allclose(model.scores(asked), model.evidence.of(asked) @ model.weights, rtol=1e-4)
@@ -95,14 +95,13 @@ def test_what_sells_in_a_season_is_found_in_it():
     goods = Goods({"category": np.arange(24)})
     baskets = Baskets(rows(*held, size=24), rng.integers(400, size=1500), times)
     asked = rows([5, 9], size=24)
-    spring, autumn = (
-        learnt_in_seasons(goods, baskets, season, "week", "category").scores(asked)[0] for season in (13, 39)
-    )
+    model = learnt_by_season(goods, baskets, "week", "category")
+    spring, autumn = (at_season(model, baskets, season, "week").scores(asked)[0] for season in (13, 39))
     others = np.setdiff1d(np.arange(2, 24), [5, 9])
     assert spring[0] > spring[others].max() > spring[1]
     assert autumn[1] > autumn[others].max() > autumn[0]
     with pytest.raises(InputError, match="they go from month 1 to 1"):
-        learnt_in_seasons(goods, Baskets(baskets.held, baskets.users, np.ones_like(times)), 7, "month", "category")
+        at_season(model, Baskets(baskets.held, baskets.users, np.ones_like(times)), 7, "month")
 
 
 @given(st.integers(-2000, 2000), st.integers(-2000, 2000))
@@ -134,4 +133,6 @@ def test_questions_take_one_product_of_its_own_category():
     assert sorted(zip(found.users.tolist(), found.hidden.tolist(), strict=True)) == [(0, 2), (0, 3), (2, 2)]
     assert not found.sets[np.arange(3), found.hidden].any()
     assert len(set(questions(baskets, 2, groups).users)) == 2
+    with pytest.raises(InputError, match="no basket has three products"):
+        questions(baskets, 2, np.full(6, -1))
     assert len(questions(baskets, 10).hidden) == 3
