@@ -318,7 +318,7 @@ def write(run: Path, split: Split, names: Sequence[str]) -> None:
     printed = Table(*head)
     for row in rows:
         printed.add_row(*row)
-    Console().print(printed)
+    Console(width=None if sys.stdout.isatty() else 180).print(printed)
     protocol = split.config.protocol
     said = (
         f"Data: {split.dataset.tables.name}, {split.dataset.catalogue.interest_level} level. Test from "
