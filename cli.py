@@ -27,6 +27,7 @@ commands:
   search RUN TEXT  products from several categories for a text
   bundle RUN       products that go together, from a product or a basket
   explain RUN      why an item is suggested to a user
+  evaluate RUN     what its lists are worth, against its test weeks or purchases since
   calibrate RUN    probabilities and expected spends for its lists, from the validation window
   tune-queries     tune the text encoder for search, from pairs of a query and a product
   kg VERB          the knowledge graph: load, sync, query, queries, schema, export, import, write-back
@@ -225,6 +226,18 @@ def _explain(given: list[str]) -> int:
         explain(parsed)
 
     return _on_run("crossaisle explain", _explain.__doc__, add_options, work, given)
+
+
+def _evaluate(given: list[str]) -> int:
+    """What a run's lists are worth, against its test horizon or against purchases since."""
+    from recommend.evaluate_options import add_options
+
+    def work(parsed: Namespace) -> None:
+        from recommend.evaluate_commands import evaluate
+
+        evaluate(parsed)
+
+    return _on_run("crossaisle evaluate", _evaluate.__doc__, add_options, work, given)
 
 
 def _calibrate(given: list[str]) -> int:
@@ -510,6 +523,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "search": _search,
     "bundle": _bundle,
     "explain": _explain,
+    "evaluate": _evaluate,
     "calibrate": _calibrate,
     "tune-queries": _tune_queries,
     "kg": _kg,

@@ -42,11 +42,11 @@ def _add_lists(parser: ArgumentParser) -> None:
     parser.add_argument("--level", default="category", help="category, product, or a level's own name")
     parser.add_argument("--k", type=int, default=20, help="length of a list")
     parser.add_argument("--within", type=int | None, default=None, help="only in each user's so many best categories")
-    _add_emphasis(parser)
+    add_emphasis(parser)
     add_order(parser, 0.0, "mmr")
 
 
-def _add_emphasis(parser: ArgumentParser) -> None:
+def add_emphasis(parser: ArgumentParser) -> None:
     """Options named as the fields of `recommend.emphasis.Emphasis`."""
     told = "0 to 1: how much the answer to late purchases counts beside that to the whole history"
     parser.add_argument("--recent", type=float, default=0.0, help=told)

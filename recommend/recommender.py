@@ -27,6 +27,7 @@ from recommend.bundles import VARIETY, Bundler, BundleWish, beginnings
 from recommend.diversity import Reranker, reranker
 from recommend.emphasis import PLAIN, Emphasis
 from recommend.filters import Filters
+from recommend.judged import Later, figures
 from recommend.lists import Asked, Ranker, Wish, note_short, pool_size
 from recommend.people import attributes, read_people
 from recommend.reasons import TOP, Explainer, Reasons
@@ -219,6 +220,48 @@ class Recommender:
         self._note_stock(filters, rejects)
         note_short(asked, found, k, rejects)
         return self._with_strength(level, asked, found, ranker.frame(asked, found))
+
+    def evaluate(
+        self,
+        levels: Sequence[str] | None = None,
+        purchases: Given | None = None,
+        k: int = 20,
+        *,
+        diversity: float = 0.0,
+        by: str = "mmr",
+        emphasis: Emphasis = PLAIN,
+    ) -> pd.DataFrame:
+        """What the lists of histories up to the test cut-off are worth against what was bought from then on.
+
+        Args:
+            levels: of the lists; None: all.
+            purchases: what was bought, as histories; None: what the run's data hold of its test horizon.
+            k: length of the lists.
+            diversity: as of `categories`.
+            by: as of `categories`.
+            emphasis: as of `categories`.
+
+        Returns:
+            As `recommend.judged.figures`; what cannot be used of the purchases stands in ``problems``.
+
+        Raises:
+            InputError: there is nothing to measure with, or an argument is wrong.
+        """
+        _check_length("k", k)
+        order, cutoff = reranker(by, diversity), self.run.scorer.cutoff.time
+        self._rejects = Rejects()
+        later = Later(self.dataset, cutoff, self.run.config.protocol.horizon)
+        if purchases is not None:
+            later = Later.read(purchases, self.dataset, cutoff, self._stores, self._rejects)
+        parts = []
+        for name in levels_of(self.dataset) if levels is None else levels:
+            ranker, found = self.ranker(name), later.targets(name)
+            every, users = np.ones(len(ranker.problem), dtype=np.bool_), found.users
+            asked = Asked(self.dataset.user_ids[users], users, later.histories(users))
+            pool = min(k if diversity == 0 else pool_size(k), len(every))
+            ranked = ranker.best(asked, Wish(pool, every, emphasis=emphasis))
+            parts.append(figures(name, self._reordered(name, asked, ranked, order, k), found, k))
+        return pd.concat(parts, ignore_index=True)
 
     def update(self, interactions: Given) -> None:
         """Add purchases to the histories of known users, or of new ones, who are known from then on.
