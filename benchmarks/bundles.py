@@ -29,7 +29,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -352,13 +352,18 @@ class Year:
         asked = questions(baskets.where(part == 3), most, goods.groups[apart], 2)
         return cls(goods, dataset.tables.time_unit, apart, baskets.where(part < 2), learnt, asked)
 
+    @cached_property
+    def plain(self) -> SetEvidence:
+        """What the baskets of the known users tell, of no season."""
+        return SetEvidence(self.goods, self.known.held)
+
     def measure(self, away: int | None) -> pd.DataFrame:
         """Figures of each question, by time.
 
         Args:
             away: told is the time of year so many periods after a question's own; None: none is told.
         """
-        plain, groups = SetEvidence(self.goods, self.known.held), self.goods.groups[self.apart]
+        plain, groups = self.plain, self.goods.groups[self.apart]
         moved = replace(self.asked, times=self.asked.times + (away or 0))
         lessons, asked = (in_seasons(plain, self.known, some, self.unit) for some in (self.learnt, moved))
         if away is None:

@@ -81,7 +81,7 @@ def prepare(recommender: Recommender, level: str) -> Bench:
     protocol = recommender.run.config.protocol
     found: Targets = targets(problem.dataset, problem.level, problem.cutoff, protocol.horizon)
     users = found.users
-    asked = Asked(problem.dataset.user_ids[users], users, problem.history.of_users(users))
+    asked = Asked.known(problem.dataset, users, problem.history)
     every = np.ones(len(problem), dtype=np.bool_)
     pool = recommender.ranker(level).best(asked, Wish(min(len(problem), pool_size(K)), every))
     expected = rank(Popularity().fit(problem), problem, found, K)

@@ -66,7 +66,7 @@ def one_period(recommender: Recommender, period: int, end: int) -> pd.DataFrame:
     sides |= {name: (period, emphasis) for name, emphasis in EMPHASES.items()}
     row: dict[str, npt.NDArray[np.generic]] = {"user": users}
     for side, (until, emphasis) in sides.items():
-        asked = Asked(dataset.user_ids[users], users, dataset.log.before(until).of_users(users))
+        asked = Asked.known(dataset, users, dataset.log.before(until))
         every = np.ones(len(level), dtype=np.bool_)
         ranked = recommender.ranker(level.name).best(asked, Wish(len(level), every, emphasis=emphasis))
         hits = metrics.hits(candidates_only(ranked, unseen), wanted)

@@ -140,6 +140,11 @@ def joined(logs: Sequence[Log], n_users: int) -> Log:
     return Log(**{name: array[order] for name, array in arrays.items()}, n_users=n_users)
 
 
+def renumbered(log: Log, rows: npt.NDArray[np.int64], n_users: int) -> Log:
+    """The log with user i as ``rows[i]`` of ``n_users``."""
+    return replace(log, user=rows[log.user].astype(np.int32), n_users=n_users)
+
+
 def at_moment(history: Log, cutoff: int) -> Log:
     """Histories with times counted back from each user's own moment of asking, which is put at the cut-off.
 

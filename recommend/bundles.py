@@ -220,7 +220,7 @@ class Bundler:
 
     @cached_property
     def _baskets(self) -> Baskets:
-        return Baskets.of(self.history.before(self.run.scorer.cutoff.time), len(self.goods))
+        return Baskets.of(self.history, len(self.goods))
 
     @property
     def _apart(self) -> str:

@@ -36,7 +36,7 @@ def recommend(given: Namespace) -> pd.DataFrame:
         InputError: an option, a file or the run is wrong, or nobody can be answered.
     """
     _check(given)
-    wanted, emphasis = filters_of(given), Emphasis(given.recent, given.half_life, given.last_basket)
+    wanted, emphasis = filters_of(given), emphasis_of(given)
     recommender = Recommender.load(given.run, None if given.store == StoreConfig() else given.store)
     problems = Rejects()
     if given.products is not None:
@@ -86,6 +86,11 @@ def filters_of(given: Namespace) -> Filters:
         given.forbidden,
         given.get("owned", False),
     )
+
+
+def emphasis_of(given: Namespace) -> Emphasis:
+    """The emphasis of the options."""
+    return Emphasis(given.recent, given.half_life, given.last_basket)
 
 
 def _listed(path: Path) -> pd.Series:

@@ -6,8 +6,7 @@ import pandas as pd
 from jsonargparse import Namespace
 
 from kg.config import StoreConfig
-from recommend.commands import CATEGORY, check_format, show_rows, tell_problems
-from recommend.emphasis import Emphasis
+from recommend.commands import CATEGORY, check_format, emphasis_of, show_rows, tell_problems
 from recommend.recommender import Recommender
 
 
@@ -21,7 +20,7 @@ def evaluate(given: Namespace) -> pd.DataFrame:
         InputError: an option, a file or the run is wrong, or there is nothing to measure with.
     """
     check_format(given.out)
-    emphasis = Emphasis(given.recent, given.half_life, given.last_basket)
+    emphasis = emphasis_of(given)
     recommender = Recommender.load(given.run, None if given.store == StoreConfig() else given.store)
     level = recommender.dataset.catalogue.interest_level if given.level == CATEGORY else given.level
     found = recommender.evaluate(

@@ -10,8 +10,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from data.dataset import Dataset
-from data.histories import Histories, joined
-from data.log import Log
+from data.histories import Histories, joined, renumbered
 from data.lookup import positions
 from data.rejects import Rejects
 from data.splits import Targets, targets
@@ -68,8 +67,7 @@ class Later:
             remedy = f"Give purchases of the run's users from period {cutoff} on."
             raise InputError("no purchase can be used", where=TABLE, remedy=remedy)
         log = replace(found, rows=rows).log(dataset, stores, int(dataset.log.basket.max(initial=-1)) + 1)
-        places = positions(found.user_ids, dataset.user_ids).astype(np.int32)
-        log = replace(log, user=places[log.user], n_users=len(dataset.user_ids))
+        log = renumbered(log, positions(found.user_ids, dataset.user_ids), len(dataset.user_ids))
         whole = joined([dataset.log.before(cutoff), log], len(dataset.user_ids))
         return cls(replace(dataset, log=whole), cutoff, int(log.time.max()) - cutoff + 1)
 
@@ -85,10 +83,6 @@ class Later:
             remedy = "Give purchases of a longer time."
             raise InputError("nobody bought from a category that was new to them", where=name, remedy=remedy)
         return found
-
-    def histories(self, users: npt.NDArray[np.int64]) -> Log:
-        """What users had bought before the cut-off."""
-        return self.dataset.log.before(self.cutoff).of_users(users)
 
 
 def figures(level: str, ranked: Rankings, found: Targets, k: int) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +51,11 @@ class Asked:
     rows: IntArray
     history: Log
     lift: FloatArray | None = None
+
+    @classmethod
+    def known(cls, dataset: Dataset, rows: IntArray, log: Log) -> Self:
+        """Users of the run by their rows, shape (n,), with what they bought in a log."""
+        return cls(dataset.user_ids[rows], rows, log.of_users(rows))
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from data.dataset import Dataset
-from data.histories import Histories, joined
+from data.histories import Histories, joined, renumbered
 from data.log import Log
 from data.lookup import positions
 from data.rejects import Rejects
@@ -256,8 +256,8 @@ class Recommender:
         parts = []
         for name in levels_of(self.dataset) if levels is None else levels:
             ranker, found = self.ranker(name), later.targets(name)
-            every, users = np.ones(len(ranker.problem), dtype=np.bool_), found.users
-            asked = Asked(self.dataset.user_ids[users], users, later.histories(users))
+            every = np.ones(len(ranker.problem), dtype=np.bool_)
+            asked = Asked.known(self.dataset, found.users, self.history)
             pool = min(k if diversity == 0 else pool_size(k), len(every))
             ranked = ranker.best(asked, Wish(pool, every, emphasis=emphasis))
             parts.append(figures(name, self._reordered(name, asked, ranked, order, k), found, k))
@@ -278,7 +278,7 @@ class Recommender:
         strangers = found.user_ids[positions(found.user_ids, self.user_ids) < 0]
         self.user_ids = np.concatenate([self.user_ids, strangers])
         more = found.log(self.dataset, self._stores, int(self._log.basket.max(initial=-1)) + 1)
-        more = _renumbered(more, positions(found.user_ids, self.user_ids), len(self.user_ids))
+        more = renumbered(more, positions(found.user_ids, self.user_ids), len(self.user_ids))
         self._log = joined([self._log, more], len(self.user_ids))
         self._rejects = Rejects(found.rejects)
 
@@ -549,8 +549,3 @@ class Recommender:
 def _check_length(name: str, value: int | None) -> None:
     if value is not None and value < 1:
         raise InputError(f"{name} is {value}", where=name, remedy="Give 1 or more.")
-
-
-def _renumbered(log: Log, rows: IntArray, n_users: int) -> Log:
-    """The log with user i as ``rows[i]``."""
-    return replace(log, user=rows[log.user].astype(np.int32), n_users=n_users)
